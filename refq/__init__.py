@@ -1,0 +1,16 @@
+"""refq: a readable reference of low-bit language models. Every public name has a section in SPEC.md."""
+
+from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
+from refq.grids.groups import from_groups, to_groups
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "integer_range",
+    "quantize",
+    "dequantize",
+    "fake_quantize",
+    "fake_quantize_vjp",
+    "to_groups",
+    "from_groups",
+]

@@ -1,0 +1,135 @@
+"""The argument checks, one per rule. Both packages call these, so their errors cannot diverge."""
+
+import numpy as np
+
+from refq.errors import DtypeError, GridError, GroupSizeError, NonFiniteError, ShapeError
+
+LIMIT = 2**20  # largest code or zero point: every sum of two stays exact in float32
+
+
+def as_float(name, x):
+    """`x` as a float32 or float64 array; a float of another width, or anything else, is refused."""
+    x = np.asarray(x)
+    if x.dtype not in (np.float32, np.float64):
+        raise DtypeError(f"{name} is {x.dtype}; float32 or float64 is needed")
+    return x
+
+
+def as_float_like(name, value, x):
+    """`value` in the dtype of `x`: a Python number is converted, an array must already have it."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return x.dtype.type(value)
+    value = np.asarray(value)
+    if value.dtype != x.dtype:
+        raise DtypeError(f"{name} is {value.dtype}; {x.dtype} is needed, as its partner has")
+    return value
+
+
+def grid_arguments(x, scale, zero_point, qmin, qmax):
+    """The arguments of quantize, each by its rule."""
+    code_limits(qmin, qmax)
+    x = as_float("x", x)
+    scale = grid_scale(scale, x)
+    zero_point = grid_zero_point(zero_point, x.shape)
+    return finite("x", x), scale, zero_point
+
+
+def code_arguments(q, scale, zero_point):
+    """The arguments of dequantize, each by its rule; a scale without a dtype is float32."""
+    q = _within_limit("q", as_integer("q", q))
+    scale = as_float("scale", np.float32(scale) if isinstance(scale, (int, float)) else scale)
+    broadcasts("scale", scale, q.shape)
+    return q, grid_scale(scale, scale), grid_zero_point(zero_point, q.shape)
+
+
+def gradient(g, x):
+    """An incoming gradient: dtype and shape of x, finite."""
+    g = as_float_like("g", g, x)
+    same_shape("g", g, "x", x.shape)
+    return finite("g", g)
+
+
+def as_integer(name, q):
+    """`q` as an array of integers."""
+    q = np.asarray(q)
+    if q.dtype.kind not in "iu":
+        raise DtypeError(f"{name} is {q.dtype}; an integer type is needed")
+    return q
+
+
+def finite(name, x):
+    """Refuse NaN and infinity; names the first place."""
+    # min and max carry NaN through and need no temporary array
+    if x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
+        where = np.unravel_index(int(np.argmin(np.isfinite(x))), x.shape)
+        raise NonFiniteError(f"{name}[{', '.join(map(str, where))}] is {x[where]}; every value must be finite")
+    return x
+
+
+def broadcasts(name, value, shape):
+    """`value` must broadcast to `shape` without changing it."""
+    try:
+        fits = np.broadcast_shapes(np.shape(value), shape) == tuple(shape)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"{name} of shape {np.shape(value)} does not broadcast to {tuple(shape)}")
+    return value
+
+
+def same_shape(name, value, other, shape):
+    """`value` must have exactly the shape of `other`."""
+    if np.shape(value) != tuple(shape):
+        raise ShapeError(f"{name} has shape {np.shape(value)}; {other} needs {tuple(shape)}")
+    return value
+
+
+def code_limits(qmin, qmax):
+    """-2**20 <= qmin < qmax <= 2**20, both integers."""
+    for name, value in (("qmin", qmin), ("qmax", qmax)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
+    if not -LIMIT <= qmin < qmax <= LIMIT:
+        raise GridError(f"qmin={qmin}, qmax={qmax}; -2**20 <= qmin < qmax <= 2**20 is needed")
+
+
+def grid_scale(scale, x):
+    """A scale for `x`: its dtype, broadcastable, finite and not 0."""
+    scale = as_float_like("scale", scale, x)
+    broadcasts("scale", scale, x.shape)
+    if scale.size and not (np.isfinite(scale.min()) and np.isfinite(scale.max()) and scale.all()):
+        raise GridError("scale holds 0, NaN or infinity; every scale must be finite and not 0")
+    return scale
+
+
+def grid_zero_point(zero_point, shape):
+    """An integer zero point that broadcasts to `shape`, at most 2**20 in size; returned as int32."""
+    zero_point = as_integer("zero_point", zero_point)
+    broadcasts("zero_point", zero_point, shape)
+    return _within_limit("zero_point", zero_point)
+
+
+def bit_width(bits, smallest=2, largest=8):
+    """A width in bits, smallest..largest."""
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)):
+        raise DtypeError(f"bits is {type(bits).__name__}; an integer is needed")
+    if not smallest <= bits <= largest:
+        raise GridError(f"bits={bits}; {smallest}..{largest} is supported")
+    return int(bits)
+
+
+def group_size(size, axis, length):
+    """`size` must divide the axis length; the message lists the usual sizes that would."""
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise DtypeError(f"group_size is {type(size).__name__}; an integer or None is needed")
+    if size < 1 or length % size:
+        fits = [g for g in (256, 128, 64, 32, 16, 8, 4, 2) if length and length % g == 0][:3]
+        would = f"{' and '.join(map(str, fits))} do" if len(fits) > 1 else f"{(fits or [length])[0]} does"
+        raise GroupSizeError(f"group_size={size} does not divide axis {axis} of length {length}; {would}")
+    return int(size)
+
+
+def _within_limit(name, value):
+    if value.size and not (-LIMIT <= value.min() and value.max() <= LIMIT):
+        raise GridError(f"{name} reaches from {value.min()} to {value.max()}; at most 2**20 in size is supported")
+    return value.astype(np.int32, copy=False)

@@ -1,0 +1,22 @@
+"""Fixtures and the Hypothesis profile: derandomised, so that a run can be repeated."""
+
+import os
+import pathlib
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "refq", derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), print_blob=True
+)
+settings.register_profile("thorough", parent=settings.get_profile("refq"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("REFQ_HYPOTHESIS", "refq"))
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of real models and texts named by REFQ_TEST_DATA."""
+    folder = os.environ.get("REFQ_TEST_DATA")
+    if not folder:
+        pytest.skip("REFQ_TEST_DATA is not set: no real model to test on")
+    return pathlib.Path(folder)

@@ -1,0 +1,36 @@
+"""Laws of integer_range."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import both
+
+
+def arguments():
+    return st.fixed_dictionaries({"bits": st.integers(2, 8), "signed": st.booleans()})
+
+
+@both
+@given(arguments())
+def test_all_codes_are_there(engine, arguments):
+    qmin, qmax = engine.integer_range(**arguments)
+    assert qmax - qmin == 2 ** arguments["bits"] - 1
+    assert qmin <= 0 < qmax
+
+
+@both
+@given(arguments())
+def test_signed_is_unsigned_shifted_by_half(engine, arguments):
+    bits = arguments["bits"]
+    signed, unsigned = engine.integer_range(bits, True), engine.integer_range(bits, False)
+    assert [u - s for u, s in zip(unsigned, signed, strict=True)] == [2 ** (bits - 1)] * 2
+
+
+WRONG = {
+    "narrow": lambda bits, signed=True: (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1),
+    "always signed": lambda bits, signed=True: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1),
+    "one code too many": lambda bits, signed=True: (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits),
+    "any width": lambda bits, signed=True: (
+        (-(2 ** (int(bits) - 1)), 2 ** (int(bits) - 1) - 1) if signed else (0, 2 ** int(bits) - 1)
+    ),
+}

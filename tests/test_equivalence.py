@@ -1,0 +1,73 @@
+"""Is fast the same function? Codes, bytes and elementwise floats bit for bit; sums within the law file's bound."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import refq
+import refq_fast
+from refq.jobs import golden
+from tests.support import law
+
+TWINS = [name for name in refq.__all__ if getattr(refq_fast, name) is not getattr(refq, name)]
+
+
+def compare(name, arguments):
+    """Fast result against the reference; the law file may define bound(arguments, expected) for sums."""
+    before = golden.encode(arguments)
+    expected = getattr(refq, name)(**arguments)
+    result = getattr(refq_fast, name)(**arguments)
+    bound = getattr(law(name), "bound", None)
+    _match(expected, result, bound(arguments, expected) if bound else None)
+    assert golden.encode(arguments) == before, "the inputs were changed"
+    return result
+
+
+def _match(expected, result, within):
+    if isinstance(expected, (tuple, list)):
+        assert len(expected) == len(result)
+        for i, (e, r) in enumerate(zip(expected, result, strict=True)):
+            _match(e, r, None if within is None else within[i])
+        return
+    fault = golden.difference(golden.decode(expected), result, within)
+    assert fault is None, fault
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_same_results(name):
+    @given(law(name).arguments())
+    def check(arguments):
+        compare(name, arguments)
+
+    check()
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_sizes_around_tile_edges_and_thread_counts(name):
+    import numba
+
+    threads = numba.get_num_threads()
+    for arguments in getattr(law(name), "edges", list)():
+        try:
+            numba.set_num_threads(1)
+            one = compare(name, arguments)
+        finally:
+            numba.set_num_threads(threads)
+        many = compare(name, arguments)
+        np.testing.assert_equal(many, one, "1 thread and several give other bits")
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_same_errors(name):
+    for case in golden.load(name):
+        if "raises" in case:
+            messages = []
+            for engine in (refq, refq_fast):
+                with pytest.raises(refq.errors.RefqError) as caught:
+                    getattr(engine, name)(**golden.decode(case["args"]))
+                messages.append((type(caught.value), str(caught.value)))
+            assert messages[0] == messages[1]
+
+
+def test_there_are_twins():
+    assert TWINS

@@ -1,0 +1,219 @@
+"""Write and check the golden files: python -m tools.golden add | fmt | lint | extract.
+
+add FILE      merge an envelope {"function", "cases", "flags"?} (- for standard input). A case with source "oracle"
+              and no result gets its result from tools.oracle; a case of source "hand" brings its own.
+fmt           rewrite every file in canonical form and MANIFEST.json; --check only compares.
+lint          schema, ids, rules known to SPEC.md, notes for flags, sizes, and every oracle case computed again.
+extract       the Example lines of SPEC.md become the cases of source spec-example.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import pathlib
+import re
+import sys
+
+from tools import oracle
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "golden"
+LIMIT = 64  # elements of an array, except in one block of a format
+
+
+def add(envelope):
+    """Merge the cases of an envelope into the file of their function."""
+    function = envelope["function"]
+    path = GOLDEN / "v1" / f"{function}.json"
+    cases = json.loads(path.read_text())["cases"] if path.exists() else []
+    known = {case["id"] for case in cases}
+    for case in envelope["cases"]:
+        if case["id"] in known:
+            raise SystemExit(f"{function}: case id {case['id']} is taken")
+        known.add(case["id"])
+        cases.append(complete(function, case))
+    if envelope.get("flags"):
+        flags = json.loads((GOLDEN / "FLAGS.json").read_text()) | envelope["flags"]
+        (GOLDEN / "FLAGS.json").write_text(json.dumps(flags, indent=2, ensure_ascii=False) + "\n")
+    write(function, cases)
+
+
+def complete(function, case):
+    """A case with the keys in order, defaults filled in, and the oracle's result where it is due."""
+    case = {"flags": [], "since": "1.0"} | case
+    if case["source"] == "oracle" and "raises" not in case:
+        found = oracle.compute(function, case["args"])
+        if found is None:
+            raise SystemExit(f"{function}: tools.oracle does not know it")
+        case["returns"], within = found
+        case["compare"] = "exact" if within is None else {"within": within}
+    if "returns" in case:
+        case.setdefault("compare", "exact")
+    order = ("id", "spec", "flags", "comment", "source", "since", "requires", "args", "returns", "raises", "compare")
+    return {key: case[key] for key in order if key in case}
+
+
+def write(function, cases):
+    """One file in canonical form, and the manifest."""
+    (GOLDEN / "v1" / f"{function}.json").write_text(text(function, cases), encoding="utf-8")
+    (GOLDEN / "MANIFEST.json").write_text(manifest(), encoding="utf-8")
+
+
+def text(function, cases):
+    """Canonical form: a key of a case a line, its value on that line."""
+    blocks = []
+    for case in cases:
+        lines = [f"   {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in case.items()]
+        blocks.append("  {\n" + ",\n".join(lines) + "\n  }")
+    return f'{{"function": {json.dumps(function)},\n "cases": [\n' + ",\n".join(blocks) + "\n ]\n}\n"
+
+
+def manifest():
+    """Digest and case ids of every file; who confirmed which cases is kept."""
+    path = GOLDEN / "MANIFEST.json"
+    old = json.loads(path.read_text()) if path.exists() else {"confirmed": {}}
+    files = {}
+    for file in sorted((GOLDEN / "v1").glob("*.json")):
+        ids = [case["id"] for case in json.loads(file.read_text())["cases"]]
+        files[f"v1/{file.name}"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "ids": ids}
+    return json.dumps({"version": "1-draft", "confirmed": old["confirmed"], "files": files}, indent=1) + "\n"
+
+
+def fmt(check):
+    """Names of the files that are not in canonical form; unless check, rewrites them."""
+    wrong = []
+    for file in sorted((GOLDEN / "v1").glob("*.json")):
+        canonical = text(
+            file.stem,
+            [complete(file.stem, c) if "since" not in c else c for c in json.loads(file.read_text())["cases"]],
+        )
+        if file.read_text() != canonical:
+            wrong.append(file.name)
+            if not check:
+                file.write_text(canonical)
+    if (GOLDEN / "MANIFEST.json").read_text() != manifest():
+        wrong.append("MANIFEST.json")
+        if not check:
+            (GOLDEN / "MANIFEST.json").write_text(manifest())
+    return wrong
+
+
+def lint():
+    """Everything that is wrong with the golden files, a sentence each."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(json.loads((GOLDEN / "schema.json").read_text()))
+    flags = json.loads((GOLDEN / "FLAGS.json").read_text())
+    rules = set(spec_rules())
+    faults = [f"{name}: not in canonical form; run python -m tools.golden fmt" for name in fmt(check=True)]
+    size = 0
+    for file in sorted((GOLDEN / "v1").glob("*.json")):
+        size += file.stat().st_size
+        document = json.loads(file.read_text())
+        faults += [f"{file.name}: {e.json_path}: {e.message[:200]}" for e in validator.iter_errors(document)]
+        ids = [case["id"] for case in document["cases"]]
+        faults += [f"{file.name}: id {i} twice" for i in {i for i in ids if ids.count(i) > 1}]
+        if document["function"] != file.stem:
+            faults.append(f"{file.name}: is about {document['function']}")
+        for case in document["cases"]:
+            faults += [f"{file.name} {case['id']}: {fault}" for fault in _case_faults(file.stem, case, flags, rules)]
+    if size > 5_000_000:
+        faults.append(f"the golden files have {size} bytes; 5,000,000 are allowed")
+    return faults
+
+
+def spec_rules():
+    """Rule ids of SPEC.md, in order, each once."""
+    return list(dict.fromkeys(re.findall(r"\[([a-z0-9_]+/[a-z0-9-]+)\]", (ROOT / "SPEC.md").read_text())))
+
+
+def spec_examples():
+    """(function, args, returns) in JSON form, from the Example lines of SPEC.md."""
+    found = []
+    for block in re.findall(r"^Example +(.+?)(?=^\S|^```)", (ROOT / "SPEC.md").read_text(), re.M | re.S):
+        call, _, result = " ".join(block.split()).rpartition(" -> ")
+        tree = ast.parse(call, mode="eval").body
+        args = {k.arg: _literal(k.value) for k in tree.keywords}
+        result = ast.parse(result, mode="eval").body
+        parts = [_literal(e) for e in result.elts] if isinstance(result, ast.Tuple) else _literal(result)
+        found.append((tree.func.id, args, parts))
+    return found
+
+
+def extract():
+    """Put the examples of SPEC.md into the golden files; rules are all those of the function's section."""
+    for function, args, returns in spec_examples():
+        path = GOLDEN / "v1" / f"{function}.json"
+        cases = json.loads(path.read_text())["cases"] if path.exists() else []
+        cases = [case for case in cases if case["source"] != "spec-example"]
+        rules = [rule for rule in spec_rules() if rule.startswith(f"{function}/")][:1]
+        case = {
+            "id": "spec-example",
+            "spec": rules,
+            "comment": "the example of SPEC.md",
+            "source": "spec-example",
+            "args": args,
+            "returns": returns,
+        }
+        write(function, [complete(function, case), *cases])
+
+
+def _case_faults(function, case, flags, rules):
+    yield from (f"rule {rule} is not in SPEC.md" for rule in case["spec"] if rule not in rules)
+    yield from (f"flag {flag} has no note in FLAGS.json" for flag in case["flags"] if flag not in flags)
+    limit = 512 if "Block" in case["flags"] else LIMIT
+    yield from (f"an array of {n} elements; at most {limit}" for n in _sizes(case) if n > limit)
+    if case["source"] == "oracle" and "returns" in case:
+        again = complete(function, {k: v for k, v in case.items() if k not in ("returns", "compare")})
+        if again != case:
+            yield "the oracle gives another result now"
+
+
+def _sizes(value):
+    if isinstance(value, dict) and "dtype" in value:
+        yield len(value.get("data", [])) or len(value.get("hex", "")) // 2
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _sizes(item)
+
+
+def _literal(node):
+    """A Python literal as JSON form: list of decimals float32, list of integers int32, dtype([...]) as written."""
+    dtype = None
+    if isinstance(node, ast.Call):
+        dtype, node = node.func.id, node.args[0]
+    value = ast.literal_eval(node)
+    if not isinstance(value, list):
+        return value
+    shape, flat = [], value
+    while flat and isinstance(flat[0], list):
+        shape.append(len(flat[0]))
+        flat = [item for row in flat for item in row]
+    shape.insert(0, len(value))
+    dtype = dtype or ("float32" if any(isinstance(v, float) for v in flat) else "int32")
+    return oracle.encode(oracle.decode({"dtype": dtype, "shape": shape, "data": flat}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("add", "fmt", "lint", "extract"))
+    parser.add_argument("file", nargs="?", default="-")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    if options.verb == "add":
+        source = sys.stdin.read() if options.file == "-" else pathlib.Path(options.file).read_text()
+        loaded = json.loads(source)
+        for envelope in loaded if isinstance(loaded, list) else [loaded]:
+            add(envelope)
+        return 0
+    if options.verb == "extract":
+        extract()
+        return 0
+    faults = fmt(options.check) if options.verb == "fmt" else lint()
+    print("\n".join(faults) or "the golden files are in order")
+    return 1 if faults and (options.verb == "lint" or options.check) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
