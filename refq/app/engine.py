@@ -1,0 +1,35 @@
+"""Which engine computes: the reference or its fast twin. The only file that names refq_fast."""
+
+import os
+
+import click
+import threadpoolctl
+
+from refq.errors import UsageError
+
+
+def load(name, threads=None):
+    """The engine called `name`, and its threads.
+
+    Parameters
+        name: "fast" or "reference".
+        threads: int, 1 .. the cores we may use; None for all of them.
+    Returns
+        engine: the module refq_fast or refq.
+    Raises
+        UsageError: more threads than cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = cores if threads is None else threads
+    if not 1 <= threads <= cores:
+        raise UsageError(f"--threads {threads}; this process may use 1..{cores}")
+    if name == "reference":
+        import refq as engine
+    else:
+        import refq_fast as engine
+        from refq_fast import kernel
+
+        kernel.use_threads(threads)
+        kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this machine ...", err=True))
+    threadpoolctl.threadpool_limits(threads)
+    return engine

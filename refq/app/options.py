@@ -1,0 +1,9 @@
+"""Options that several verbs share."""
+
+import click
+
+engine = click.option(
+    "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."
+)
+threads = click.option("--threads", type=click.IntRange(min=1), help="Threads; all cores if not given.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
