@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refq.errors import DtypeError, GridError, GroupSizeError, NonFiniteError, ShapeError
+from refq.errors import DtypeError, FormatError, GridError, GroupSizeError, NonFiniteError, ShapeError
 
 LIMIT = 2**20  # largest code or zero point: every sum of two stays exact in float32
 
@@ -127,6 +127,78 @@ def group_size(size, axis, length):
         would = f"{' and '.join(map(str, fits))} do" if len(fits) > 1 else f"{(fits or [length])[0]} does"
         raise GroupSizeError(f"group_size={size} does not divide axis {axis} of length {length}; {would}")
     return int(size)
+
+
+def codes_to_pack(q, bits):
+    """Codes (..., n) that fit `bits` bits in two's complement, as int32; and the width."""
+    bits = bit_width(bits)
+    q = has_axis("q", as_integer("q", q))
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    if q.size and not (low <= q.min() and q.max() <= high):
+        raise GridError(f"q reaches from {q.min()} to {q.max()}; {low}..{high} fits {bits} bits")
+    return q.astype(np.int32, copy=False), bits
+
+
+def packed_codes(packed, dtype, bits, length):
+    """Packed numbers of type `dtype`, their width in bits and how many the last axis holds."""
+    bits, length = bit_width(bits), count("length", length)
+    packed = has_axis("packed", np.asarray(packed))
+    if packed.dtype != dtype:
+        raise DtypeError(f"packed is {packed.dtype}; {np.dtype(dtype)} is needed")
+    needed = -(-length * bits // (8 * packed.dtype.itemsize))
+    if packed.shape[-1] != needed:
+        raise ShapeError(f"packed is {packed.shape[-1]} long; {length} codes of {bits} bits need {needed}")
+    return packed, bits, length
+
+
+def unused_bits(ones):
+    """The bits after the last code must be 0."""
+    if ones.any():
+        raise FormatError("a bit after the last code is 1; unused bits must be 0 (is length or bits wrong?)")
+
+
+def has_axis(name, value):
+    """At least one axis."""
+    if value.ndim == 0:
+        raise ShapeError(f"{name} has no axis; at least one is needed")
+    return value
+
+
+def count(name, value):
+    """An integer, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
+    if value < 0:
+        raise ShapeError(f"{name}={value}; 0 or more is needed")
+    return int(value)
+
+
+def range_arguments(groups, qmin, qmax, symmetric, scale_dtype):
+    """The arguments that every range rule takes, each by its rule."""
+    code_limits(qmin, qmax)
+    if symmetric and not qmin <= -qmax < 0:
+        raise GridError(f"qmin={qmin}, qmax={qmax}; a symmetric grid needs qmin <= -qmax < 0, as -8..7 has")
+    if scale_dtype not in ("float32", "float16"):
+        raise DtypeError(f"scale_dtype={scale_dtype!r}; 'float32' or 'float16' is needed")
+    groups = has_axis("groups", as_float("groups", groups))
+    if groups.shape[-1] == 0:
+        raise ShapeError(f"groups of shape {groups.shape} hold no elements; at least one a group is needed")
+    return finite("groups", groups)
+
+
+def range_width(width):
+    """The width of a range must be finite."""
+    if width.size and not np.isfinite(width.max()):
+        raise GridError("the range of a group, largest minus smallest, overflows; scale the values down")
+
+
+def float16_range(scale):
+    """A scale that float16 does not round to infinity."""
+    if scale.size and max(scale.max(), -scale.min()) >= 65520:
+        raise GridError(
+            f"a scale of {max(scale.max(), -scale.min())} is infinite in float16; below 65520 is needed: "
+            "smaller groups, more bits or a float32 scale"
+        )
 
 
 def _within_limit(name, value):

@@ -1,0 +1,122 @@
+"""Codes to bytes and back: one named layout a pair of functions."""
+
+import numpy as np
+
+from refq import checks
+
+
+def pack_codes(q, bits):
+    """Codes to our canonical bytes: a little-endian bit stream along the last axis.
+
+    bit i * bits + j of the stream = bit j of code i, in two's complement
+
+    Parameters
+        q: integer codes (..., n), -2**(bits-1) .. 2**(bits-1) - 1.
+        bits: int, 2..8.
+    Returns
+        packed: uint8 (..., ceil(n * bits / 8)); unused bits at the end are 0.
+    Raises
+        GridError: bits outside 2..8, or a code that does not fit them.
+
+    >>> pack_codes(np.int32([1, 2, -1]), 4)
+    array([33, 15], dtype=uint8)
+
+    Source: our choice; at 4 bits two codes a byte, the even index in the low nibble.
+    Spec: pack_codes
+    """
+    q, bits = checks.codes_to_pack(q, bits)
+    return np.packbits(_bits(q, bits), axis=-1, bitorder="little")
+
+
+def unpack_codes(packed, bits, length):
+    """Our canonical bytes to codes.
+
+    code i = bits i * bits .. (i + 1) * bits - 1 of the stream, in two's complement
+
+    Parameters
+        packed: uint8 (..., ceil(length * bits / 8)).
+        bits: int, 2..8.
+        length: int, codes along the last axis.
+    Returns
+        q: int32 (..., length).
+    Raises
+        GridError: bits outside 2..8.
+        ShapeError: the last axis of packed is not as long as `length` codes need.
+        FormatError: an unused bit at the end is not 0.
+
+    >>> unpack_codes(np.uint8([33, 15]), 4, 3)
+    array([ 1,  2, -1], dtype=int32)
+
+    Source: our choice.
+    Spec: unpack_codes
+    """
+    packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length)
+    u = _numbers(packed, bits, length)
+    return u - ((u >> (bits - 1)) << bits)  # the highest bit counts negative
+
+
+def pack_compressed_tensors(q, bits):
+    """Codes to the int32 words of compressed-tensors' `pack-quantized` format.
+
+    bit i * bits + j of the stream = bit j of q[i] + 2**(bits-1); word w = bits 32 w .. 32 w + 31
+
+    Parameters
+        q: integer codes (..., n), -2**(bits-1) .. 2**(bits-1) - 1.
+        bits: int, 2..8.
+    Returns
+        packed: int32 (..., ceil(n * bits / 32)); unused bits at the end are 0.
+    Raises
+        GridError: bits outside 2..8, or a code that does not fit them.
+
+    >>> pack_compressed_tensors(np.int32([-8, -7, 7]), 4)
+    array([3856], dtype=int32)
+
+    Source: read in compressed-tensors 0.20; releases before 0.18 wrote 3, 5, 6 and 7 bits otherwise.
+    Spec: pack_compressed_tensors
+    """
+    q, bits = checks.codes_to_pack(q, bits)
+    stream = _bits(q + 2 ** (bits - 1), bits)
+    unused = [(0, 0)] * (q.ndim - 1) + [(0, -stream.shape[-1] % 32)]
+    packed = np.packbits(np.pad(stream, unused), axis=-1, bitorder="little")
+    return packed.view("<i4").astype(np.int32, copy=False)
+
+
+def unpack_compressed_tensors(packed, bits, length):
+    """The int32 words of compressed-tensors' `pack-quantized` format to codes.
+
+    code i = bits i * bits .. (i + 1) * bits - 1 of the stream, minus 2**(bits-1)
+
+    Parameters
+        packed: int32 (..., ceil(length * bits / 32)).
+        bits: int, 2..8.
+        length: int, codes along the last axis.
+    Returns
+        q: int32 (..., length).
+    Raises
+        GridError: bits outside 2..8.
+        ShapeError: the last axis of packed is not as long as `length` codes need.
+        FormatError: an unused bit at the end is not 0.
+
+    >>> unpack_compressed_tensors(np.int32([3856]), 4, 3)
+    array([-8, -7,  7], dtype=int32)
+
+    Source: read in compressed-tensors 0.20.
+    Spec: unpack_compressed_tensors
+    """
+    packed, bits, length = checks.packed_codes(packed, np.int32, bits, length)
+    packed = np.ascontiguousarray(packed, "<i4").view(np.uint8)
+    return _numbers(packed, bits, length) - 2 ** (bits - 1)
+
+
+def _bits(u, bits):
+    """The lowest `bits` bits of each number (..., n) as zeros and ones (..., n * bits), lowest first."""
+    ones = (u[..., None] >> np.arange(bits, dtype=np.int32)) & 1
+    return ones.astype(np.uint8).reshape(*u.shape[:-1], u.shape[-1] * bits)
+
+
+def _numbers(packed, bits, length):
+    """Bytes to `length` numbers of `bits` bits, 0 .. 2**bits - 1; the rest of the stream must be 0."""
+    stream = np.unpackbits(packed, axis=-1, bitorder="little")
+    checks.unused_bits(stream[..., length * bits :])
+    ones = stream[..., : length * bits].reshape(*packed.shape[:-1], length, bits).astype(np.int32)
+    return (ones << np.arange(bits, dtype=np.int32)).sum(axis=-1, dtype=np.int32)

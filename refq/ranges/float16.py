@@ -1,0 +1,32 @@
+"""Scales that float16 can hold."""
+
+import numpy as np
+
+from refq import checks
+
+SMALLEST = 2.0**-24  # the smallest positive float16
+
+
+def float16_scale(scale):
+    """Scales rounded to numbers that float16 holds exactly, never to 0.
+
+    nearest float16, ties to even; 0 becomes 2**-24 with its sign
+
+    Parameters
+        scale: float32 (or float64), any shape, finite.
+    Returns
+        scale: dtype and shape of the argument, every value exact in float16.
+    Raises
+        GridError: a scale of 65520 or more, which float16 rounds to infinity.
+        NonFiniteError: scale holds NaN or infinity.
+
+    >>> float16_scale(np.float32([2049.0, 0.5]))
+    array([2.048e+03, 5.000e-01], dtype=float32)
+
+    Source: our choice: a stored scale must be a scale; IEEE 754 binary16.
+    Spec: float16_scale
+    """
+    scale = checks.finite("scale", checks.as_float("scale", scale))
+    checks.float16_range(scale)
+    half = scale.astype(np.float16).astype(scale.dtype)
+    return np.where(half == 0, np.copysign(scale.dtype.type(SMALLEST), scale), half)
