@@ -3,6 +3,33 @@
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
+from refq.models.llama import llama_decode, llama_forward
+from refq.ops import PackedWeight as PackedWeight
+from refq.ops import (
+    causal_attention,
+    causal_attention_vjp,
+    cross_entropy,
+    cross_entropy_vjp,
+    embed,
+    embed_vjp,
+    linear,
+    linear_vjp,
+    log_softmax,
+    log_softmax_vjp,
+    quantized_matmul,
+    quantized_matmul_vjp,
+    rms_norm,
+    rms_norm_vjp,
+    rope,
+    rope_frequencies,
+    rope_vjp,
+    silu,
+    silu_vjp,
+    softmax,
+    softmax_vjp,
+    swiglu,
+    swiglu_vjp,
+)
 from refq.ranges.float16 import float16_scale
 from refq.ranges.minmax import minmax
 
@@ -22,4 +49,29 @@ __all__ = [
     "unpack_compressed_tensors",
     "float16_scale",
     "minmax",
+    "embed",
+    "embed_vjp",
+    "linear",
+    "linear_vjp",
+    "quantized_matmul",
+    "quantized_matmul_vjp",
+    "rms_norm",
+    "rms_norm_vjp",
+    "rope_frequencies",
+    "rope",
+    "rope_vjp",
+    "causal_attention",
+    "causal_attention_vjp",
+    "silu",
+    "silu_vjp",
+    "swiglu",
+    "swiglu_vjp",
+    "softmax",
+    "softmax_vjp",
+    "log_softmax",
+    "log_softmax_vjp",
+    "cross_entropy",
+    "cross_entropy_vjp",
+    "llama_forward",
+    "llama_decode",
 ]

@@ -1,0 +1,141 @@
+"""The arguments of the operations, each by its rule. Both packages call these, so their errors cannot diverge."""
+
+import math
+
+import numpy as np
+
+from refq import checks
+from refq.errors import DtypeError, GridError, ShapeError
+
+LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+
+
+def embed(tokens, weight):
+    """tokens of any shape, each a row of weight (V, D)."""
+    weight = _axes("weight", checks.as_float("weight", weight), "V", "D")
+    return indices("tokens", tokens, weight.shape[0]), weight
+
+
+def linear(x, weight, bias):
+    """x (..., in), weight (out, in), bias (out,) or None, all of one dtype."""
+    x = last_axis("x", checks.as_float("x", x))
+    weight = _axes("weight", checks.as_float_like("weight", weight, x), "out", "in")
+    checks.same_shape("x", x, f"weight of shape {weight.shape}", (*x.shape[:-1], weight.shape[1]))
+    return x, weight, None if bias is None else vector("bias", bias, x, weight.shape[0])
+
+
+def quantized_matmul(x, packed, scale, zero_point, bits):
+    """x (..., in), packed (out, ceil(in * bits / 8)) bytes, scale and zero_point (out, G), G divides in."""
+    x, bits = last_axis("x", checks.as_float("x", x)), checks.bit_width(bits)
+    packed = _axes("packed", np.asarray(packed), "out", "bytes")
+    if packed.dtype != np.uint8:
+        raise DtypeError(f"packed is {packed.dtype}; uint8 is needed")
+    rows, length = packed.shape[0], x.shape[-1]
+    checks.same_shape("packed", packed, f"x of width {length} at {bits} bits", (rows, -(-length * bits // 8)))
+    scale = _axes("scale", checks.as_float_like("scale", scale, x), "out", "G")
+    groups = scale.shape[1]
+    if groups < 1 or length % groups:
+        raise ShapeError(f"scale has {groups} groups a row; a number that divides {length} is needed")
+    checks.same_shape("scale", scale, "packed", (rows, groups))
+    checks.same_shape("zero_point", zero_point, "scale", scale.shape)
+    return x, packed, checks.grid_scale(scale, scale), checks.grid_zero_point(zero_point, scale.shape), bits
+
+
+def rms_norm(x, weight, eps):
+    """x (..., D), weight (D,), eps a number above 0."""
+    x = last_axis("x", checks.as_float("x", x))
+    return x, vector("weight", weight, x, x.shape[-1]), x.dtype.type(positive("eps", eps))
+
+
+def rope(x, positions, frequencies):
+    """x (..., d) with d even, integer positions that broadcast to (...), frequencies float64 (d / 2,)."""
+    x = last_axis("x", checks.as_float("x", x))
+    frequencies = np.asarray(frequencies)
+    if frequencies.dtype != np.float64:
+        raise DtypeError(f"frequencies is {frequencies.dtype}; float64 is needed")
+    if x.shape[-1] % 2:
+        raise ShapeError(f"x has a last axis of {x.shape[-1]}; an even number is needed")
+    checks.same_shape("frequencies", frequencies, f"x of shape {x.shape}", (x.shape[-1] // 2,))
+    positions = checks.as_integer("positions", positions)
+    return x, checks.broadcasts("positions", positions, x.shape[:-1]), frequencies
+
+
+def rope_frequencies(head_dim, theta, scaling):
+    """head_dim even, theta above 0, scaling None or the numbers of llama3."""
+    if isinstance(head_dim, bool) or not isinstance(head_dim, (int, np.integer)) or head_dim < 2 or head_dim % 2:
+        raise ShapeError(f"head_dim={head_dim}; an even number from 2 on is needed")
+    if scaling is not None:
+        if scaling.get("rope_type") != "llama3":
+            raise GridError(f"rope_type is {scaling.get('rope_type')!r}; 'llama3', or scaling None, is supported")
+        scaling = {key: positive(key, scaling.get(key)) for key in LLAMA3}
+        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+        if low >= high:
+            raise GridError(f"low_freq_factor={low}; less than high_freq_factor={high} is needed")
+    return int(head_dim), positive("theta", theta), scaling
+
+
+def causal_attention(q, k, v):
+    """q (B, K, R, T, d), k and v (B, K, S, d), T <= S, all of one dtype."""
+    q = _axes("q", checks.as_float("q", q), "B", "K", "R", "T", "d")
+    k = _axes("k", checks.as_float_like("k", k, q), "B", "K", "S", "d")
+    B, K, _, T, d = q.shape
+    S = k.shape[2]
+    checks.same_shape("k", k, f"q of shape {q.shape}", (B, K, S, d))
+    v = checks.same_shape("v", checks.as_float_like("v", v, q), "k", k.shape)
+    if T > S or d < 1:
+        raise ShapeError(f"q has {T} positions of width {d}, k has {S}; at most {S} of width 1 or more are needed")
+    return q, k, v
+
+
+def swiglu(gate, up):
+    """gate and up of one shape and dtype."""
+    gate = checks.as_float("gate", gate)
+    return gate, checks.same_shape("up", checks.as_float_like("up", up, gate), "gate", gate.shape)
+
+
+def cross_entropy(logits, targets):
+    """logits (..., V), targets (...) in 0..V-1."""
+    logits = last_axis("logits", checks.as_float("logits", logits))
+    targets = indices("targets", targets, logits.shape[-1])
+    return logits, checks.same_shape("targets", targets, "logits", logits.shape[:-1])
+
+
+def incoming(g, x, shape):
+    """A gradient: the dtype of x, exactly this shape."""
+    return checks.same_shape("g", checks.as_float_like("g", np.asarray(g), x), "the result", shape)
+
+
+def indices(name, value, length):
+    """Integers that each name one of `length` entries; negative ones do not count from the end."""
+    value = checks.as_integer(name, value)
+    if value.size and not (value.min() >= 0 and value.max() < length):
+        worst = value.min() if value.min() < 0 else value.max()
+        raise ShapeError(f"{name} holds {worst}; 0..{length - 1} is needed")
+    return value
+
+
+def last_axis(name, x):
+    """At least one axis, and something on it."""
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ShapeError(f"{name} has shape {x.shape}; a last axis of length 1 or more is needed")
+    return x
+
+
+def positive(name, value):
+    """A finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    if not 0 < value < math.inf:
+        raise GridError(f"{name}={value}; a finite number above 0 is needed")
+    return float(value)
+
+
+def vector(name, value, x, length):
+    """A vector of this length, in the dtype of x."""
+    return checks.same_shape(name, checks.as_float_like(name, value, x), "its partner", (length,))
+
+
+def _axes(name, x, *axes):
+    if x.ndim != len(axes):
+        raise ShapeError(f"{name} has shape {x.shape}; the axes ({', '.join(axes)}) are needed")
+    return x
