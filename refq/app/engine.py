@@ -33,3 +33,10 @@ def load(name, threads=None):
         kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this machine ...", err=True))
     threadpoolctl.threadpool_limits(threads)
     return engine
+
+
+def about():
+    """What refq_fast says of the machine it runs on; compiles nothing."""
+    from refq_fast import about as fast
+
+    return fast.about()

@@ -1,0 +1,71 @@
+"""refq generate: continue a prompt."""
+
+import click
+
+from refq.app import options
+from refq.errors import UsageError
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, file_okay=False))
+@click.option("--prompt", default="", help="The text to continue; empty for the model's start token alone.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True, help="New tokens at most.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0: always the likeliest token.")
+@click.option("--top-p", type=float, default=1.0, show_default=True, help="Share of probability to draw from.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
+@options.engine
+@options.threads
+@click.option("--stats", is_flag=True, help="Prefill and decode tokens per second, on stderr.")
+def command(model, prompt, engine, threads, stats, **sampling):
+    """Continue a prompt. Standard output is the prompt and its continuation, and nothing else."""
+    from refq.app.engine import load
+    from refq.files.tokenizer import StreamDecoder, open_tokenizer, special_ids
+    from refq.jobs.generate import Sampling, generate
+    from refq.jobs.model import load_model
+
+    engine = load(engine, threads)
+    loaded = load_model(model, engine)
+    tokenizer = open_tokenizer(model, loaded[0]["vocab_size"])
+    bos, ends = special_ids(model, loaded[0], tokenizer)
+    tokens = _tokens(tokenizer, prompt, bos)
+    stream = StreamDecoder(tokenizer)
+    if stats:
+        _warm(engine, loaded, tokens)
+    _write("".join(map(stream.push, tokens)))
+    report = generate(engine, loaded, tokens, ends, Sampling(**sampling), lambda token: _write(stream.push(token)))
+    _write(stream.flush())
+    if report.reason == "positions":
+        click.echo(f"\nrefq: stopped at the model's last position, {loaded[0]['max_position_embeddings']}", err=True)
+    if stats:
+        click.echo(f"\n{_rates(len(tokens), report)}", err=True)
+
+
+def _tokens(tokenizer, prompt, bos):
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the prompt is not UTF-8") from None
+    tokens = tokenizer.encode(prompt) or [token for token in [bos] if token is not None]
+    if not tokens:
+        raise UsageError("this model has no start token; a prompt is needed")
+    return tokens
+
+
+def _write(text):
+    """UTF-8 whatever the locale, at once."""
+    stdout = click.get_binary_stream("stdout")
+    stdout.write(text.encode())
+    stdout.flush()
+
+
+def _warm(engine, model, tokens):
+    """One step of each kind that nobody counts: it loads or compiles the kernels."""
+    from refq.jobs.generate import Sampling, generate
+
+    generate(engine, model, tokens[:2], (), Sampling(max_tokens=2), lambda token: None)
+
+
+def _rates(prompt, report):
+    steps = len(report.tokens) - (report.reason != "end")
+    decode = f"{steps / report.decode_seconds:.1f} tokens/s ({steps} tokens)" if steps > 0 else "nothing to measure"
+    return f"prefill {prompt / report.prefill_seconds:.1f} tokens/s ({prompt} tokens), decode {decode}"

@@ -1,0 +1,40 @@
+"""refq perplexity: score a text with a model."""
+
+import json
+
+import click
+
+from refq.app import options
+
+MODEL = click.Path(exists=True, file_okay=False)
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option("--text", type=click.Path(exists=True, dir_okay=False), required=True, help="A UTF-8 file.")
+@click.option("--context", type=click.IntRange(min=2), default=256, show_default=True, help="Tokens a window.")
+@click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
+@click.option("--original", type=MODEL, help="Also KL divergence and top-1 agreement against this model.")
+@options.engine
+@options.threads
+@options.as_json
+def command(model, text, context, tokens, original, engine, threads, as_json):
+    """Score a text with a model: the perplexity of windows that do not overlap."""
+    from refq.app.engine import load
+    from refq.jobs.perplexity import perplexity
+
+    report = perplexity(model, text, load(engine, threads), context, tokens, original)
+    click.echo(json.dumps(report) if as_json else table(report))
+
+
+def table(report):
+    """The figures for a reader, one a line."""
+    digits = {"perplexity": 4, "nats_per_token": 6, "bits_per_byte": 4, "kl": 6, "top1_agreement": 4}
+    lines = [
+        f"{name.replace('_', ' '):<15}{'infinite' if report[name] is None else format(report[name], f'.{places}f')}"
+        for name, places in digits.items()
+        if name in report
+    ]
+    scored, seconds, rate = (report[name] for name in ("tokens_scored", "seconds", "tokens_per_second"))
+    lines.append(f"{'scored':<15}{scored} tokens in {report['windows']} windows, {seconds:.1f} s ({rate:.0f} tokens/s)")
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Continue a prompt, one token after the other."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from refq.errors import NonFiniteError, UsageError
+from refq.jobs.model import logits_in_pieces, pieces
+
+
+class Sampling(NamedTuple):
+    """max_tokens: of the continuation; temperature: 0 for greedy; top_p: in (0, 1]; seed: of NumPy's PCG64."""
+
+    max_tokens: int = 200
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+class Report(NamedTuple):
+    """Token ids of the continuation, why it ended ("end", "max_tokens", "positions"), and the seconds it took."""
+
+    tokens: list
+    reason: str
+    prefill_seconds: float
+    decode_seconds: float
+
+
+def generate(engine, model, tokens, ends, sampling, emit):
+    """Continue `tokens`, and hand out each new one as soon as it is chosen.
+
+    Parameters
+        model: (config, params).
+        tokens: list of ids, the prompt with its special tokens; at least one.
+        ends: ids that end the text; they are not emitted.
+        sampling: Sampling.
+        emit: function of one id.
+    Returns
+        Report: prefill is up to the logits of the first token; decode is all that follows.
+    Raises
+        UsageError: an empty prompt, or one longer than the model's positions; a sampling value outside its range.
+    """
+    positions = model[0]["max_position_embeddings"]
+    _check(tokens, positions, sampling)
+    random, made, fed, cache = np.random.Generator(np.random.PCG64(sampling.seed)), [], list(tokens), None
+    reason, started, prefilled = "max_tokens", time.perf_counter(), None
+    while len(made) < sampling.max_tokens:
+        if len(tokens) + len(made) > positions:
+            reason = "positions"
+            break
+        logits, cache = _feed(engine, model, fed, cache)
+        prefilled = prefilled or time.perf_counter()
+        token = sample(logits, sampling.temperature, sampling.top_p, random)
+        if token in ends:
+            reason = "end"
+            break
+        made.append(token)
+        fed = [token]
+        emit(token)
+    return Report(made, reason, prefilled - started, time.perf_counter() - prefilled)
+
+
+def sample(logits, temperature, top_p, random):
+    """One token of a distribution.
+
+    temperature 0: argmax, the lowest id among equals
+    else: p = softmax(logits / temperature) in float64; the fewest most probable tokens whose p adds up to top_p
+          are kept (lower ids first among equals), and one of them is drawn in proportion to its p
+
+    Parameters
+        logits: float array (V,).
+        temperature: float >= 0.
+        top_p: float in (0, 1].
+        random: numpy Generator, or anything whose random() is in [0, 1).
+    Returns
+        int.
+
+    >>> sample(np.array([0.0, 2.0, 1.0]), 0.0, 1.0, None)
+    1
+    """
+    if temperature == 0:
+        return int(np.argmax(logits))
+    with np.errstate(over="ignore"):  # a tiny temperature: -infinity is what is meant
+        p = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
+    order = np.argsort(-p, kind="stable")
+    total = np.cumsum(p[order])
+    kept = int(np.searchsorted(total, top_p * total[-1])) + 1
+    drawn = np.searchsorted(total[:kept], random.random() * total[kept - 1], side="right")
+    return int(order[min(drawn, kept - 1)])
+
+
+def _feed(engine, model, tokens, cache):
+    """The logits (V,) after the last of `tokens`, and the cache."""
+    _, step = pieces([model[0]], len(tokens))
+    for logits, after in logits_in_pieces(engine, model, np.array([tokens], np.int32), step, cache):
+        last, cache = logits[0, -1], after
+    if not np.isfinite(last).all():
+        raise NonFiniteError("the model gives logits that are not finite")
+    return last, cache
+
+
+def _check(tokens, positions, sampling):
+    if not 1 <= len(tokens) <= positions:
+        raise UsageError(f"the prompt has {len(tokens)} tokens; this model takes 1..{positions}")
+    if sampling.max_tokens < 1 or sampling.seed < 0:
+        raise UsageError(f"max_tokens={sampling.max_tokens}, seed={sampling.seed}; at least 1 and 0 are needed")
+    if not (0 <= sampling.temperature < np.inf and 0 < sampling.top_p <= 1):
+        raise UsageError(
+            f"temperature={sampling.temperature}, top_p={sampling.top_p}; 0 <= temperature < infinity and 0 < top_p <= 1 are needed"
+        )

@@ -1,0 +1,135 @@
+"""How well a model predicts a text, and how far it is from the model it was made of."""
+
+import math
+import time
+
+import numpy as np
+
+from refq.errors import FileError, NonFiniteError, UsageError
+from refq.files.tokenizer import open_tokenizer
+from refq.jobs.model import load_model, logits_in_pieces, pieces
+from refq.jobs.progress import progress
+
+
+def perplexity(directory, text, engine, context=256, limit=None, original=None):
+    """Score a text with a model.
+
+    The whole text is cut into tokens once (with the one token at its start that the tokenizer puts there), its first
+    `limit` tokens into windows of `context`, a shorter last one dropped. Each window runs alone from position 0; its
+    tokens 2..context are scored.
+
+    Parameters
+        directory: the model.
+        text: path of a UTF-8 file, read whole.
+        engine: refq or refq_fast.
+        context: tokens a window, 2 .. the model's positions.
+        limit: tokens to use; None for all.
+        original: another model with the same tokenizer, or None.
+    Returns
+        dict: perplexity, nats_per_token, bits_per_byte (bytes of the text that each window's scored tokens decode to),
+        tokens_scored, windows, seconds, tokens_per_second (scoring alone); with `original` also kl (mean over the scored tokens of
+        sum p_original (log p_original - log p), in nats) and top1_agreement (share of tokens with the same argmax).
+    Raises
+        UsageError: a context or limit that the model or text does not have; an original that does not fit.
+        FileError: a model or text that cannot be read, or a text too short for one window.
+    """
+    models = [load_model(directory, engine)]
+    tokenizer, content = open_tokenizer(directory, models[0][0]["vocab_size"]), _read_text(text)
+    tokens = tokenizer.encode(content)
+    _check_sizes(models[0][0], len(tokens), context, limit, text)
+    windows = cut_windows(tokens[:limit], context)
+    if original is not None:
+        models.append(load_model(original, engine))
+        _check_original(
+            models, original, context, open_tokenizer(original, models[1][0]["vocab_size"]).encode(content) == tokens
+        )
+    started = time.perf_counter()
+    sums = score(engine, models, windows)
+    return _report(sums, windows, tokenizer, time.perf_counter() - started)
+
+
+def cut_windows(tokens, context):
+    """Tokens to windows (W, context) that do not overlap; a shorter last one is dropped.
+
+    >>> cut_windows([1, 5, 6, 7, 8], 2).tolist()
+    [[1, 5], [6, 7]]
+    """
+    whole = len(tokens) // context * context
+    return np.array(tokens[:whole], np.int32).reshape(-1, context)
+
+
+def score(engine, models, windows):
+    """Sums over all scored tokens, in float64: nats of the first model; with a second one KL and equal argmax.
+
+    Parameters
+        models: list of one or two (config, params); the second is the original.
+        windows: int32 (W, context).
+    Returns
+        list of one or three floats.
+    """
+    sums, length = 0.0, windows.shape[1] - 1  # the logits of the last position predict nothing
+    rows, step = pieces([config for config, _ in models], length)
+    with progress(windows.size, "tokens", "scoring") as advance:
+        for start in range(0, len(windows), rows):
+            batch = windows[start : start + rows]
+            runs = [logits_in_pieces(engine, model, batch[:, :-1], step) for model in models]
+            for at, parts in enumerate(zip(*runs, strict=True)):
+                targets = batch[:, 1:][:, at * step : (at + 1) * step]
+                sums = sums + np.array(_compare(engine, [logits for logits, _ in parts], targets))
+            advance(batch.size)
+    if not np.isfinite(sums).all():
+        raise NonFiniteError(f"the sum of negative log-likelihoods is {sums[0]}; the model's logits must be finite")
+    return sums.tolist()
+
+
+def _compare(engine, logits, targets):
+    nats = engine.cross_entropy(logits[0], targets).sum(dtype=np.float64)
+    if len(logits) == 1:
+        return [nats]
+    # float64: the difference of two nearly equal distributions is all that counts
+    log_q, log_p = (engine.log_softmax(values.astype(np.float64)) for values in logits)
+    same = np.argmax(logits[0], axis=-1) == np.argmax(logits[1], axis=-1)
+    return [nats, (np.exp(log_p) * (log_p - log_q)).sum(), same.sum()]
+
+
+def _report(sums, windows, tokenizer, seconds):
+    scored = windows.shape[0] * (windows.shape[1] - 1)
+    length = sum(len(tokenizer.decode(window[1:]).encode()) for window in windows.tolist())
+    nats = sums[0] / scored
+    report = {
+        "perplexity": math.exp(nats) if nats < 700 else None,  # JSON has no infinity
+        "nats_per_token": nats,
+        "bits_per_byte": sums[0] / math.log(2) / length if length else None,
+        "tokens_scored": scored,
+        "windows": len(windows),
+        "seconds": seconds,
+        "tokens_per_second": scored / seconds,
+    }
+    return report | {name: value / scored for name, value in zip(("kl", "top1_agreement"), sums[1:], strict=False)}
+
+
+def _read_text(path):
+    with open(path, "rb") as file:
+        raw = file.read()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: byte {error.start} is not UTF-8") from None
+
+
+def _check_sizes(config, found, context, limit, path):
+    positions = config["max_position_embeddings"]
+    if not 2 <= context <= positions:
+        raise UsageError(f"context={context}; this model takes 2..{positions}")
+    if limit is not None and not context <= limit <= found:
+        raise UsageError(f"tokens={limit}; {path} has {found}, and one window needs {context}")
+    if found < context:
+        raise FileError(f"{path}: it has {found} tokens; one window needs {context}")
+
+
+def _check_original(models, original, context, same_tokens):
+    (config, _), (other, _) = models
+    if other["vocab_size"] != config["vocab_size"] or not same_tokens:
+        raise UsageError(f"{original} cuts the text into other tokens; the original must have the same tokenizer")
+    if other["max_position_embeddings"] < context:
+        raise UsageError(f"context={context}; {original} takes 2..{other['max_position_embeddings']}")
