@@ -1,8 +1,10 @@
 """refq: a readable reference of low-bit language models. Every public name has a section in SPEC.md."""
 
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
+from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
+from refq.grids.tables import e2m1_codebook, fp4_codebook, nf4_codebook
 from refq.models.llama import llama_decode, llama_forward
 from refq.ops import PackedWeight as PackedWeight
 from refq.ops import (
@@ -32,6 +34,9 @@ from refq.ops import (
 )
 from refq.ranges.float16 import float16_scale
 from refq.ranges.minmax import minmax
+from refq.ranges.mse import mse
+from refq.ranges.percentile import percentile
+from refq.ranges.sqnr import sqnr
 
 __version__ = "0.1.0"
 
@@ -43,12 +48,20 @@ __all__ = [
     "fake_quantize_vjp",
     "to_groups",
     "from_groups",
+    "codebook_quantize",
+    "codebook_dequantize",
+    "nf4_codebook",
+    "fp4_codebook",
+    "e2m1_codebook",
     "pack_codes",
     "unpack_codes",
     "pack_compressed_tensors",
     "unpack_compressed_tensors",
     "float16_scale",
     "minmax",
+    "percentile",
+    "mse",
+    "sqnr",
     "embed",
     "embed_vjp",
     "linear",

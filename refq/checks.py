@@ -151,9 +151,10 @@ def packed_codes(packed, dtype, bits, length):
     return packed, bits, length
 
 
-def unused_bits(ones):
-    """The bits after the last code must be 0."""
-    if ones.any():
+def unused_bits(packed, used):
+    """The bits of a byte stream (..., n) after the first `used` must be 0."""
+    rest = packed[..., used // 8 :]
+    if rest.shape[-1] and ((rest[..., 0] >> (used % 8)).any() or rest[..., 1:].any()):
         raise FormatError("a bit after the last code is 1; unused bits must be 0 (is length or bits wrong?)")
 
 
@@ -184,6 +185,53 @@ def range_arguments(groups, qmin, qmax, symmetric, scale_dtype):
     if groups.shape[-1] == 0:
         raise ShapeError(f"groups of shape {groups.shape} hold no elements; at least one a group is needed")
     return finite("groups", groups)
+
+
+def percentage(percent):
+    """A percentile that leaves a range: 50 to 100."""
+    if not 50 <= percent <= 100:
+        raise GridError(f"percent={percent}; 50..100 is needed")
+    return float(percent)
+
+
+def clip_weight(gamma):
+    """A weight of clipped errors: finite, above 0."""
+    if not 0 < gamma < np.inf:
+        raise GridError(f"gamma={gamma}; a finite weight above 0 is needed")
+    return float(gamma)
+
+
+def codebook_arguments(x, scale, codebook):
+    """The arguments of codebook_quantize, each by its rule."""
+    x = as_float("x", x)
+    scale = grid_scale(scale, x)
+    codebook = table(as_float_like("codebook", codebook, x))
+    return finite("x", x), scale, codebook
+
+
+def codebook_codes(q, scale, codebook):
+    """The arguments of codebook_dequantize, each by its rule."""
+    codebook = table(as_float("codebook", codebook))
+    q = as_integer("q", q)
+    if q.size and not (0 <= q.min() and q.max() < codebook.size):
+        raise GridError(f"q reaches from {q.min()} to {q.max()}; the codebook has the codes 0..{codebook.size - 1}")
+    scale = as_float_like("scale", scale, codebook)
+    broadcasts("scale", scale, q.shape)
+    return q, grid_scale(scale, scale), codebook
+
+
+def table(codebook):
+    """A codebook: one axis, 2 to 256 finite entries in any order."""
+    if codebook.ndim != 1 or not 2 <= codebook.size <= 256:
+        raise ShapeError(f"codebook has shape {codebook.shape}; one axis of 2 to 256 entries is needed")
+    return finite("codebook", codebook)
+
+
+def magnitude(groups):
+    """Values that leave room for a search: at most 2**120 in size."""
+    if groups.size and not max(groups.max(), -groups.min()) <= 2.0**120:
+        raise GridError(f"groups reach from {groups.min()} to {groups.max()}; at most 2**120 in size is supported")
+    return groups
 
 
 def range_width(width):

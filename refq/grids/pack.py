@@ -115,8 +115,8 @@ def _bits(u, bits):
 
 
 def _numbers(packed, bits, length):
-    """Bytes to `length` numbers of `bits` bits, 0 .. 2**bits - 1; the rest of the stream must be 0."""
-    stream = np.unpackbits(packed, axis=-1, bitorder="little")
-    checks.unused_bits(stream[..., length * bits :])
-    ones = stream[..., : length * bits].reshape(*packed.shape[:-1], length, bits).astype(np.int32)
+    """The first `length` numbers of `bits` bits in a byte stream, 0 .. 2**bits - 1; the rest must be 0."""
+    checks.unused_bits(packed, length * bits)
+    stream = np.unpackbits(packed, axis=-1, count=length * bits, bitorder="little")
+    ones = stream.reshape(*packed.shape[:-1], length, bits).astype(np.int32)
     return (ones << np.arange(bits, dtype=np.int32)).sum(axis=-1, dtype=np.int32)

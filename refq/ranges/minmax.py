@@ -42,20 +42,18 @@ def observed_range(groups):
 
 
 def grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype):
-    """Scale and zero point of the grid for lo <= 0 <= hi: every range rule ends here."""
-    scale = _step(lo, hi, qmin, qmax, symmetric)
-    if scale_dtype == "float16":
-        scale = float16_scale(scale)
+    """Scale and zero point of the grid for lo <= 0 <= hi: where every range rule ends."""
+    with np.errstate(over="ignore"):
+        width, steps = (np.maximum(-lo, hi), qmax) if symmetric else (hi - lo, qmax - qmin)
+    checks.range_width(width)
+    scale = np.where(width == 0, width.dtype.type(1), stored_scale(width / width.dtype.type(steps), scale_dtype))
     if symmetric:
         return scale, np.zeros(scale.shape, np.int32)
     return scale, np.clip(qmin - np.rint(lo / scale), qmin, qmax).astype(np.int32)
 
 
-def _step(lo, hi, qmin, qmax, symmetric):
-    real = lo.dtype.type
-    with np.errstate(over="ignore"):
-        width, steps = (np.maximum(-lo, hi), qmax) if symmetric else (hi - lo, qmax - qmin)
-    checks.range_width(width)
-    # a width above 0 keeps a step above 0
-    scale = np.maximum(width / real(steps), np.finfo(real).smallest_subnormal)
-    return np.where(width == 0, real(1), scale)
+def stored_scale(step, scale_dtype):
+    """A step as it will be stored, never 0."""
+    if scale_dtype == "float16":
+        return float16_scale(step)
+    return np.maximum(step, np.finfo(step.dtype).smallest_subnormal)

@@ -1,0 +1,45 @@
+"""The grid that holds all but the outermost values."""
+
+import numpy as np
+
+from refq import checks
+from refq.ranges.minmax import grid_of_range
+
+
+def percentile(groups, qmin, qmax, symmetric=True, scale_dtype="float32", percent=99.9):
+    """Scale and zero point of the grid between two percentiles of each group.
+
+    symmetric: as minmax for P(|x|)
+    asymmetric: as minmax for lo = -P(-x) and hi = P(x), with 0 in lo..hi
+
+    Parameters
+        groups, qmin, qmax, symmetric, scale_dtype: as minmax takes them.
+        percent: real, 50..100; P(v) is the value that `percent` of the values of v do not exceed.
+    Returns
+        scale, zero_point: as minmax.
+    Raises
+        GridError: percent outside 50..100; else as minmax.
+
+    >>> percentile(np.float32([[-1, 0, 2, 100]]), -2, 1, percent=50)
+    (array([[1.5]], dtype=float32), array([[0]], dtype=int32))
+
+    Source: linear interpolation between order statistics (Hyndman and Fan 1996, definition 7).
+    Spec: percentile
+    """
+    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    percent = checks.percentage(percent)
+    if symmetric:
+        hi = _quantile(np.abs(groups), percent)
+        return grid_of_range(-hi, hi, qmin, qmax, symmetric, scale_dtype)
+    lo, hi = np.minimum(-_quantile(-groups, percent), 0), np.maximum(_quantile(groups, percent), 0)
+    return grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype)
+
+
+def _quantile(v, percent):
+    """P(v) of the last axis (..., 1): float64, then rounded to the dtype of v."""
+    place = (v.shape[-1] - 1) * percent / 100
+    below = int(place)
+    above = min(below + 1, v.shape[-1] - 1)
+    v_sorted = np.partition(v, (below, above), axis=-1).astype(np.float64)
+    low, high = v_sorted[..., below, None], v_sorted[..., above, None]
+    return (low + (place - below) * (high - low)).astype(v.dtype)
