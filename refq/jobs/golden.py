@@ -25,6 +25,12 @@ def functions(root=None):
     return sorted(path.stem for path in (root or folder()).glob("v1/*.json"))
 
 
+def version(root=None):
+    """Version of the golden set, with the digest that tells two drafts apart."""
+    manifest = ((root or folder()) / "MANIFEST.json").read_bytes()
+    return f"{json.loads(manifest)['version']} ({hashlib.sha256(manifest).hexdigest()[:12]})"
+
+
 def load(function, root=None):
     """The cases of one function, as the file has them."""
     path = (root or folder()) / "v1" / f"{function}.json"

@@ -1,0 +1,17 @@
+"""refq golden: the installed test vectors."""
+
+import click
+
+from refq.jobs import golden
+
+
+@click.group(help="The installed golden vectors.")
+def command():
+    pass
+
+
+@command.command()
+def check():
+    """Verify the installed vectors against their manifest: sha256 and case ids of every file."""
+    files, cases = golden.check()
+    click.echo(f"{files} files, {cases} cases, as MANIFEST.json has them: {golden.folder()}")

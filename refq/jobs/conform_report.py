@@ -1,0 +1,136 @@
+"""The report of a conformance run as a table for the terminal, JUnit XML, JSON and Markdown."""
+
+import json
+import pathlib
+import re
+import xml.etree.ElementTree as ET
+
+from refq.errors import UsageError
+from refq.jobs.conform import RAN
+
+NOT_OFFERED = "-"
+CONTROL = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
+
+
+def writer(path):
+    """The function that turns a report into the text of this file; by its ending."""
+    if not pathlib.Path(path).parent.is_dir():
+        raise UsageError(f"--report {path}: there is no such folder")
+    writers = {".xml": junit, ".json": to_json, ".md": markdown}
+    for ending, write in writers.items():
+        if str(path).endswith(ending):
+            return write
+    raise UsageError(f"--report {path}: the name must end in .xml, .json or .md")
+
+
+def cell(cases):
+    """`passed/total` and the first rule that fails; what was skipped is not in the total."""
+    ran = [case for case in cases if case["status"] in RAN]
+    passed = [case for case in ran if case["status"] == "passed"]
+    rules = [case["rules"][0] for case in ran if case["status"] != "passed"]
+    parts = [f"{len(passed)}/{len(ran)}"] if ran else []
+    parts += [f"+{len(cases) - len(ran)} skipped"] if len(cases) > len(ran) else []
+    return " ".join(parts + rules[:1]) or NOT_OFFERED
+
+
+def rows(report):
+    """Operators by implementations, a heading first and the sums last."""
+    columns = report["implementations"]
+    yield ["operator", *(f"{one['name']} {one['version']}".strip() for one in columns)]
+    for function in report["functions"]:
+        yield [function, *(cell(_cases(one, function)) for one in columns)]
+    yield ["all", *(_sum(one) for one in columns)]
+
+
+def faults(report):
+    """Everything that makes the run fail, a sentence each."""
+    for one in report["implementations"]:
+        if one["fault"]:
+            yield f"{one['name']} cannot run: {one['fault']}"
+        elif not any(case["status"] in RAN for case in one["cases"]):
+            yield f"{one['name']}: no case ran"
+        yield from (f"{one['name']}: {text}" for text in one["stale"])
+        for case in one["cases"]:
+            if case["status"] == "failed":
+                place = f"{one['name']}.{case['function']}, case {case['id']}"
+                yield f"{place} ({', '.join(case['rules'])}): {case['text']}"
+
+
+def table(report):
+    """For the terminal: the matrix, then every fault."""
+    lines = list(rows(report))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*text, "", *faults(report)]).rstrip() + "\n"
+
+
+def to_json(report):
+    """The report itself."""
+    return json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+
+
+def junit(report):
+    """A suite an implementation, a test case a golden case."""
+    root = ET.Element("testsuites", name="refq conform", golden=report["golden"])
+    for one in report["implementations"]:
+        suite = ET.SubElement(root, "testsuite", name=one["name"])
+        for case in one["cases"]:
+            test = _test(suite, f"{one['name']}.{case['function']}", case["id"], case["seconds"])
+            tag = {"failed": "failure", "skipped": "skipped", "xfailed": "skipped"}.get(case["status"])
+            if tag:
+                ET.SubElement(test, tag, message=_xml(f"{', '.join(case['rules'])}: {case['text']}"))
+        for text in [*one["stale"], *([one["fault"]] if one["fault"] else [])]:
+            ET.SubElement(_test(suite, one["name"], "conform", 0), "failure", message=_xml(text))
+        statuses = [case["status"] for case in one["cases"]]
+        failures = statuses.count("failed") + len(one["stale"]) + bool(one["fault"])
+        skipped = statuses.count("skipped") + statuses.count("xfailed")
+        suite.attrib |= {"tests": str(len(suite)), "failures": str(failures), "skipped": str(skipped)}
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def markdown(report):
+    """The matrix, then a line for each rule that an implementation keeps in its own way."""
+    heading, *body = rows(report)
+    lines = [f"Golden set {report['golden']}. `{NOT_OFFERED}`: not offered.", ""]
+    lines += [_line(heading), _line(["---"] * len(heading)), *map(_line, body)]
+    found = list(_differences(report))
+    if found:
+        lines += ["", "| implementation | operator | rule | cases | what differs |", "|---|---|---|---|---|"]
+        lines += map(_line, found)
+    return "\n".join(lines) + "\n"
+
+
+def _differences(report):
+    for one in report["implementations"]:
+        groups = {}
+        for case in one["cases"]:
+            if case["status"] in ("failed", "xfailed"):
+                reason = case["text"].partition(" [")[0] if case["status"] == "xfailed" else case["text"]
+                key = reason if case["status"] == "xfailed" else None
+                groups.setdefault((case["function"], key or case["rules"][0]), []).append((case, reason))
+        for (function, _), members in groups.items():
+            rules = dict.fromkeys(case["rules"][0] for case, _ in members)
+            yield [one["name"], function, ", ".join(rules), str(len(members)), members[0][1]]
+
+
+def _cases(one, function):
+    return [case for case in one["cases"] if case["function"] == function]
+
+
+def _sum(one):
+    if one["fault"]:
+        return "cannot run"
+    return cell([case | {"rules": [""]} for case in one["cases"]]).rstrip()
+
+
+def _test(suite, place, name, seconds):
+    return ET.SubElement(suite, "testcase", classname=_xml(place), name=name, time=str(seconds))
+
+
+def _line(parts):
+    return "| " + " | ".join(part.replace("|", "\\|").replace("\n", " ") for part in parts) + " |"
+
+
+def _xml(text):
+    return CONTROL.sub("?", text)
