@@ -107,5 +107,6 @@ def _check(tokens, positions, sampling):
         raise UsageError(f"max_tokens={sampling.max_tokens}, seed={sampling.seed}; at least 1 and 0 are needed")
     if not (0 <= sampling.temperature < np.inf and 0 < sampling.top_p <= 1):
         raise UsageError(
-            f"temperature={sampling.temperature}, top_p={sampling.top_p}; 0 <= temperature < infinity and 0 < top_p <= 1 are needed"
+            f"temperature={sampling.temperature}, top_p={sampling.top_p}; "
+            "0 <= temperature < infinity and 0 < top_p <= 1 are needed"
         )

@@ -26,23 +26,23 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None):
         limit: tokens to use; None for all.
         original: another model with the same tokenizer, or None.
     Returns
-        dict: perplexity, nats_per_token, bits_per_byte (bytes of the text that each window's scored tokens decode to),
-        tokens_scored, windows, seconds, tokens_per_second (scoring alone); with `original` also kl (mean over the scored tokens of
-        sum p_original (log p_original - log p), in nats) and top1_agreement (share of tokens with the same argmax).
+        dict: perplexity, nats_per_token, bits_per_byte, tokens_scored, windows, seconds, tokens_per_second. The bytes
+        are those of the text to which each window's scored tokens decode; the seconds are those of scoring alone.
+        With `original` also kl, the mean over the scored tokens of sum p_original (log p_original - log p), in nats,
+        and top1_agreement, the share of them for which both models name the same likeliest token.
     Raises
         UsageError: a context or limit that the model or text does not have; an original that does not fit.
         FileError: a model or text that cannot be read, or a text too short for one window.
     """
-    models = [load_model(directory, engine)]
-    tokenizer, content = open_tokenizer(directory, models[0][0]["vocab_size"]), _read_text(text)
+    model, content = load_model(directory, engine), _read_text(text)
+    tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     tokens = tokenizer.encode(content)
-    _check_sizes(models[0][0], len(tokens), context, limit, text)
-    windows = cut_windows(tokens[:limit], context)
+    _check_sizes(model[0], len(tokens), context, limit, text)
+    models, windows = [model], cut_windows(tokens[:limit], context)
     if original is not None:
         models.append(load_model(original, engine))
-        _check_original(
-            models, original, context, open_tokenizer(original, models[1][0]["vocab_size"]).encode(content) == tokens
-        )
+        other = open_tokenizer(original, models[1][0]["vocab_size"])
+        _check_original(models, original, context, other.encode(content) == tokens)
     started = time.perf_counter()
     sums = score(engine, models, windows)
     return _report(sums, windows, tokenizer, time.perf_counter() - started)
