@@ -31,7 +31,8 @@ def load(name, threads=None):
 
         kernel.use_threads(threads)
         kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this machine ...", err=True))
-    threadpoolctl.threadpool_limits(threads)
+    # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
+    threadpoolctl.threadpool_limits(1, user_api="blas")
     return engine
 
 
