@@ -16,7 +16,8 @@ from refq.app.golden import command as golden_command
 from refq.app.main import main
 from refq.errors import UsageError
 from refq.jobs import conform, conform_report, golden
-from refq.jobs.foreign import LINE, Program, value
+from refq.jobs.foreign import Program, value
+from refq.jobs.process import LINE
 
 ONE = golden.load("quantize")[0]
 ANSWERS = """
