@@ -78,7 +78,7 @@ def parse_quantization_config(raw, linear_names, path="quantization_config"):
     for key, needed in top.items():
         if raw.get(key) != needed:
             raise FormatError(f"{path}: {key} is {shown(raw.get(key))}; {needed!r} is needed")
-    for key in ("kv_cache_scheme", "sparsity_config", "transform_config"):
+    for key in ("kv_cache_scheme", "sparsity_config", "transform_config", "moe_sparsity_config"):
         value = raw.get(key) or {"format": "dense"}  # what older releases write for no sparsity
         if not isinstance(value, dict) or value.get("format") != "dense":
             raise FormatError(f"{path}: {key} is {shown(value)}; only null is supported")

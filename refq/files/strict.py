@@ -102,7 +102,7 @@ def _target(path, error):
     target = os.path.realpath(os.path.join(directory, os.path.basename(path)))
     above, revision = os.path.split(os.path.dirname(directory))
     homes = [directory, os.path.join(above, "blobs")] if revision == "snapshots" else [directory]
-    if os.path.dirname(target) not in homes:
+    if os.path.dirname(target) not in homes and not os.path.isdir(target):
         raise error(f"{path}: the symbolic link leaves the directory; put the file itself there")
     return target
 
