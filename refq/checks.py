@@ -181,10 +181,28 @@ def range_arguments(groups, qmin, qmax, symmetric, scale_dtype):
         raise GridError(f"qmin={qmin}, qmax={qmax}; a symmetric grid needs qmin <= -qmax < 0, as -8..7 has")
     if scale_dtype not in ("float32", "float16"):
         raise DtypeError(f"scale_dtype={scale_dtype!r}; 'float32' or 'float16' is needed")
+    return filled_groups(groups)
+
+
+def filled_groups(groups):
+    """Finite floats (..., group_size), at least one element a group."""
     groups = has_axis("groups", as_float("groups", groups))
     if groups.shape[-1] == 0:
         raise ShapeError(f"groups of shape {groups.shape} hold no elements; at least one a group is needed")
     return finite("groups", groups)
+
+
+def preset_arguments(groups, bits):
+    """Groups and width for the presets: float32 alone, because the programs that they reproduce compute in it."""
+    groups = filled_groups(groups)
+    if groups.dtype != np.float32:
+        raise DtypeError(f"groups is {groups.dtype}; a preset reproduces float32 arithmetic and needs float32")
+    return groups, bit_width(bits)
+
+
+def whole_zero_point(zero_point):
+    """A whole number held as a float, at most 2**20 in size; returned as int32."""
+    return _within_limit("zero_point", zero_point)
 
 
 def percentage(percent):
@@ -227,11 +245,11 @@ def table(codebook):
     return finite("codebook", codebook)
 
 
-def magnitude(groups):
-    """Values that leave room for a search: at most 2**120 in size."""
-    if groups.size and not max(groups.max(), -groups.min()) <= 2.0**120:
-        raise GridError(f"groups reach from {groups.min()} to {groups.max()}; at most 2**120 in size is supported")
-    return groups
+def magnitude(name, x, limit):
+    """Values that leave room for a search: at most `limit` in size."""
+    if x.size and not max(x.max(), -x.min()) <= limit:
+        raise GridError(f"{name} reaches from {x.min()} to {x.max()}; at most {limit:g} in size is supported here")
+    return x
 
 
 def range_width(width):
