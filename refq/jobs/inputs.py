@@ -1,0 +1,80 @@
+"""Read a model once before working on it: the digest of every file, and every weight finite."""
+
+import fnmatch
+import hashlib
+import os
+
+import numpy as np
+
+from refq.errors import CheckpointError
+from refq.files.safetensors import opened, read_header, read_rows, read_tensor
+from refq.files.strict import read_bytes
+from refq.jobs.plan import row_chunks
+from refq.jobs.progress import progress
+
+# files that belong to a model whatever its weights are
+CARRIED = (
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json"),
+    *("LICENSE*", "NOTICE*", "USE_POLICY*"),
+)
+CEILING = 2**28  # bytes of a carried file
+# the exponent bits of each float: all set in NaN and infinity, never in a number
+_EXPONENT = {"F32": (np.uint32, 0x7F800000), "F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80)}
+
+
+def check_inputs(checkpoint):
+    """The sha256 of every file that decides the output; refuses a weight that is not finite.
+
+    Returns
+        dict, file name -> sha256 in hex, sorted by name.
+    Raises
+        CheckpointError: NaN or infinity; names file, tensor and place.
+    """
+    digests = {}
+    with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
+        for file in checkpoint.files:
+            digests[os.path.basename(file)] = _check_weights(file, advance)
+    for name in ("config.json", *carried(checkpoint.directory)):
+        digests[name] = hashlib.sha256(read_small(checkpoint.directory, name)).hexdigest()
+    return dict(sorted(digests.items()))
+
+
+def carried(directory):
+    """Names of the files beside the weights that the output has too."""
+    names = sorted(os.listdir(directory))
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in CARRIED)]
+
+
+def read_small(directory, name, digest=None):
+    """A small file whole; if its sha256 is not `digest`, it has changed since it was checked."""
+    path = os.path.join(directory, name)
+    data = read_bytes(path, CEILING, CheckpointError)
+    if digest not in (None, hashlib.sha256(data).hexdigest()):
+        raise CheckpointError(f"{path}: the file has changed since it was checked")
+    return data
+
+
+def _check_weights(file, advance):
+    header, digest = read_header(file), hashlib.sha256()
+    with opened(file) as descriptor:
+        digest.update(os.pread(descriptor, header.size, 0))
+        for info in header.tensors.values():  # in file order and without gaps, so the digest is that of the file
+            for start, stop in row_chunks(info.shape) if info.shape else [(0, 0)]:
+                rows = read_rows(descriptor, info, start, stop) if info.shape else read_tensor(descriptor, info)
+                digest.update(rows.reshape(-1).view(np.uint8))
+                _check_finite(rows, start, info, file)
+                advance(rows.nbytes)
+    return digest.hexdigest()
+
+
+def _check_finite(rows, start, info, file):
+    if info.dtype not in _EXPONENT or not rows.size:
+        return
+    word, exponent = _EXPONENT[info.dtype]
+    found = rows.reshape(-1).view(word) & word(exponent)
+    if found.max() == exponent:
+        place = list(np.unravel_index(int(np.argmax(found)), rows.shape))
+        value = rows[tuple(place)]
+        where = ", ".join(str(n + (start if axis == 0 else 0)) for axis, n in enumerate(place))
+        raise CheckpointError(f"{file}: tensor {info.name}[{where}] is {value}; every weight must be finite")

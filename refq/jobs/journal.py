@@ -1,0 +1,79 @@
+"""What a killed run had finished: JSON lines, the run record first, then one line for every tensor that is written.
+
+A line promises only that the bytes *were* written; whoever resumes checks their digest before believing it.
+"""
+
+import hashlib
+import json
+import os
+
+from refq.errors import CheckpointError
+
+
+def fingerprint(record):
+    """sha256 of a run record in canonical JSON: two runs with the same one write the same bytes."""
+    return hashlib.sha256(canonical(record).encode()).hexdigest()
+
+
+def canonical(value):
+    """JSON with sorted keys and no spaces.
+
+    >>> canonical({"b": 1, "a": None})
+    '{"a":null,"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def read_journal(path):
+    """What a journal says: the run record (None if there is none), and tensor name -> line.
+
+    A last line that was cut off while it was written is forgotten, in the file too.
+    """
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        return None, {}
+    lines, good = [], 0
+    for line in raw.splitlines(keepends=True):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            lines.pop()
+            break
+        good += len(line)
+    os.truncate(path, good)
+    return (lines[0] if lines else None), {line["tensor"]: line for line in lines[1:]}
+
+
+def open_journal(path):
+    """A descriptor to append to."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+
+def append(journal, line):
+    """Add one line, in one write."""
+    data = (canonical(line) + "\n").encode()
+    if os.write(journal, data) < len(data):
+        raise OSError(28, os.strerror(28))  # ENOSPC: a short write says so at the next one
+
+
+def check_same_run(found, record, where):
+    """Refuse to continue a run of other inputs, options or version; names what differs."""
+    if fingerprint(found) == fingerprint(record):
+        return
+    old, new = dict(_leaves(found)), dict(_leaves(record))
+    differs = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    told = "; ".join(f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in differs[:3])
+    more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
+    raise CheckpointError(f"{where}: it belongs to another run and cannot be resumed: {told}{more}")
+
+
+def _leaves(value, name=""):
+    if not isinstance(value, dict):
+        yield name, json.dumps(value)
+        return
+    for key, item in value.items():
+        yield from _leaves(item, f"{name}.{key}" if name else key)

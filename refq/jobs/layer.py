@@ -1,0 +1,59 @@
+"""One tensor of the model to the pieces of bytes that stand for it, a chunk of rows at a time."""
+
+import functools
+
+import numpy as np
+
+from refq.errors import CheckpointError, GridError
+from refq.files.safetensors import as_float32
+from refq.jobs import figures
+from refq.jobs.plan import row_chunks
+
+
+def pieces(unit, checkpoint, engine, options, errors):
+    """Yield (part, array): the bytes of the unit's parts in order, each in one or many pieces.
+
+    Parameters
+        unit, checkpoint: what becomes of the weights, and where they come from.
+        engine, options: who computes, and how.
+        errors: a list; the figures.sums of every chunk are added to it.
+    """
+    try:
+        yield from (_copied if unit.scheme is None else _quantized)(checkpoint, unit, engine, options, errors)
+    except GridError as error:
+        file, _ = checkpoint.tensors[unit.name]
+        raise CheckpointError(f"{file}: tensor {unit.name}: {error}") from error
+
+
+def _copied(checkpoint, unit, *_):
+    for start, stop in row_chunks(unit.shape):
+        yield unit.name, checkpoint.read_rows(unit.name, start, stop)
+
+
+def _quantized(checkpoint, unit, engine, options, errors):
+    read = functools.partial(_rows, checkpoint, unit.name)
+    bits, symmetric, strategy, group_size = unit.scheme
+    qmin, qmax = engine.integer_range(bits)
+    fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
+    fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
+    one = fit(engine.to_groups(read(0, unit.shape[0]), axis=None)) if strategy == "tensor" else None
+    grids = []
+    for start, stop in row_chunks(unit.shape):
+        w = read(start, stop)
+        groups = engine.to_groups(w, group_size)
+        scale, zero_point = one or fit(groups)
+        q = engine.quantize(groups, scale, zero_point, qmin, qmax)
+        yield f"{unit.layer}.weight_packed", engine.pack_compressed_tensors(q.reshape(w.shape), bits)
+        errors.append(figures.sums(groups, engine.dequantize(q, scale, zero_point)))
+        grids.append((scale[..., 0], zero_point[..., 0]))
+    scale, zero_point = one or (np.concatenate(column) for column in zip(*grids, strict=True))
+    yield f"{unit.layer}.weight_scale", scale
+    yield f"{unit.layer}.weight_shape", np.array(unit.shape, np.int64)
+    if not symmetric and strategy == "tensor":
+        yield f"{unit.layer}.weight_zero_point", zero_point.astype(np.int8)
+    elif not symmetric:  # packed down the rows
+        yield f"{unit.layer}.weight_zero_point", engine.pack_compressed_tensors(zero_point.T.copy(), bits).T
+
+
+def _rows(checkpoint, name, start, stop):
+    return as_float32(checkpoint.read_rows(name, start, stop))

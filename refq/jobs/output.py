@@ -1,0 +1,168 @@
+"""A directory that is whole or absent: it grows in a hidden sibling and takes its name at the end.
+
+.OUT.partial/lock      held by the process that writes; the kernel lets go of it when that is killed
+.OUT.partial/journal   see journal.py
+.OUT.partial/model/    the future OUT
+.OUT.partial/old/      what OUT was, for the moment between two renames
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+
+from refq.errors import FileError, UsageError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def check_paths(model, out, replace):
+    """Refuse an OUT that is, holds or lies in MODEL, or that exists and must not be replaced.
+
+    Returns
+        out: absolute.
+    """
+    source, target = os.path.realpath(model), os.path.realpath(out)
+    if os.path.commonpath([source, target]) in (source, target):
+        raise UsageError(f"OUT {out} and MODEL {model} are one directory, or one holds the other; choose another OUT")
+    absolute = os.path.abspath(out)
+    parent = os.path.dirname(absolute)
+    if not os.path.isdir(parent):
+        raise UsageError(f"OUT {out}: the directory {parent} does not exist")
+    if os.path.lexists(absolute) and not os.path.isdir(absolute):
+        raise UsageError(f"OUT {out} is a file; a directory is written")
+    if os.path.isdir(absolute) and not replace:
+        raise UsageError(f"OUT {out} exists; --overwrite replaces it")
+    if os.path.isdir(absolute) and os.listdir(absolute) and not os.path.exists(os.path.join(absolute, "config.json")):
+        raise UsageError(f"OUT {out} has no config.json; only a model directory is replaced")
+    return absolute
+
+
+@contextlib.contextmanager
+def claim(out):
+    """Hold `.OUT.partial`; gives its path.
+
+    Raises
+        FileError: another process holds it.
+    """
+    room = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.partial")
+    lock = _lock(room, out)
+    try:
+        old = os.path.join(room, "old")
+        if os.path.isdir(old) and not os.path.lexists(out):
+            os.rename(old, out)  # a run was killed between its two renames
+        yield room
+    finally:
+        if not os.path.isdir(os.path.join(room, "model")):  # published, or never begun
+            discard(room)
+        os.close(lock)
+
+
+def clear(room):
+    """Remove what a run left behind, but hold on to the lock."""
+    for name in ("model", "journal", "old"):
+        path = os.path.join(room, name)
+        shutil.rmtree(path) if os.path.isdir(path) else _unlink(path)
+
+
+def discard(room):
+    """Remove everything, the lock last."""
+    clear(room)
+    _unlink(os.path.join(room, "lock"))
+    with contextlib.suppress(OSError):
+        os.rmdir(room)
+
+
+@contextlib.contextmanager
+def allocated(path, size):
+    """A descriptor of a file of `size` bytes whose room on the disk is taken now, not when it is written."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if size > os.fstat(file).st_size and hasattr(os, "posix_fallocate"):  # macOS has none
+            os.posix_fallocate(file, 0, size)
+        os.ftruncate(file, size)
+        yield file
+    finally:
+        os.close(file)
+
+
+def write(file, data, offset):
+    """All of `data` (bytes or an array) at `offset`."""
+    rest = memoryview(data).cast("B")
+    while rest:
+        done = os.pwrite(file, rest, offset)
+        rest, offset = rest[done:], offset + done
+
+
+def write_file(path, data):
+    """A small file, whole and on the disk."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        write(file, data, 0)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def publish(room, out):
+    """Give the finished model its name, and put what was there aside until it has."""
+    model, old = os.path.join(room, "model"), os.path.join(room, "old")
+    _sync_directory(model)
+    if os.path.lexists(out):
+        os.rename(out, old)
+    os.rename(model, out)
+    _sync_directory(os.path.dirname(out))
+
+
+def check_space(room, out, needed):
+    """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(room, "model")) as entries:
+        needed -= sum(512 * entry.stat().st_blocks for entry in entries)
+    free = shutil.disk_usage(room).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)
+
+
+@contextlib.contextmanager
+def disk_errors(out, needed):
+    """Say what a full or failing disk means for the user."""
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(os.path.dirname(out)).free
+        if error.errno in FULL and error.filename != out:
+            text = f"{os.strerror(error.errno)}; {needed} bytes are needed in all, {free} are free; "
+            text += "with more room --resume continues"
+            raise OSError(error.errno, text, out) from error
+        raise
+
+
+def _lock(room, out):
+    while True:
+        os.makedirs(room, exist_ok=True)
+        path = os.path.join(room, "lock")
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            continue  # its last holder has just removed the directory
+        except BlockingIOError:
+            os.close(lock)
+            raise FileError(f"{out}: another process is writing it; wait for it or choose another OUT") from None
+        if os.path.exists(path) and os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock
+        os.close(lock)
+
+
+def _unlink(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _sync_directory(path):
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

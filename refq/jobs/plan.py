@@ -1,0 +1,165 @@
+"""What quantize will do to every tensor, known before anything is read or written."""
+
+import fnmatch
+import math
+import os
+import re
+from typing import NamedTuple
+
+from refq.errors import CheckpointError, GroupSizeError, UsageError
+from refq.files.checkpoint import linear_names
+from refq.files.compressed_tensors import Scheme, packed_tensors
+from refq.files.header import DTYPES
+from refq.files.safetensors import header_bytes, plan_offsets
+
+ROW_CHUNK = 2**20  # weights worked on at a time: small enough for the cache, and for Ctrl-C
+
+
+class Options(NamedTuple):
+    """What decides the bytes of the output. (Threads, engine and paths do not.)
+
+    bits: 2..8.
+    group_size: weights that share a scale, or "channel", or "tensor".
+    symmetric: the zero point is 0.
+    range: the rule that fits scales: "minmax", "percentile", "mse" or "sqnr".
+    fallback: what to do with a layer that group_size does not divide: "refuse", or "channel".
+    keep: patterns of layers that stay float; lm_head always does.
+    """
+
+    bits: int = 4
+    group_size: int | str = 32
+    symmetric: bool = True
+    range: str = "minmax"
+    fallback: str = "refuse"
+    keep: tuple = ()
+
+
+class Unit(NamedTuple):
+    """One tensor of the model: its scheme (None: copied as it is) and the tensors that will stand for it."""
+
+    name: str
+    shape: tuple
+    scheme: Scheme | None
+    parts: list  # of (name, dtype, shape)
+
+    @property
+    def layer(self):
+        return self.name.removesuffix(".weight")
+
+
+class Layout(NamedTuple):
+    """Where everything lies in one output file.
+
+    entries: (name, dtype, shape) in file order.
+    spans: tensor name -> (start, end), in bytes from the beginning of the file.
+    header, size: bytes of the header, and of the whole file.
+    """
+
+    entries: list
+    spans: dict
+    header: int
+    size: int
+
+
+def plan_schemes(checkpoint, options):
+    """Which layers are quantized, and how.
+
+    Parameters
+        checkpoint: of a float model.
+        options: Options.
+    Returns
+        dict, layer name -> Scheme, in the order of the model.
+    Raises
+        GroupSizeError: group_size does not divide the inputs of some layers; all of them are named.
+        UsageError: a pattern of keep fits nothing, or fits everything.
+    """
+    if checkpoint.schemes:
+        raise CheckpointError(f"{checkpoint.directory}: the model is quantized already; give the float model")
+    names = linear_names(checkpoint.config)
+    kept = set()
+    for pattern in options.keep:
+        fits = {name for name in (*names, "lm_head") if _fits(name, pattern)}
+        if not fits:
+            raise UsageError(f"--keep {pattern} fits no linear layer; {names[0]} is one")
+        kept |= fits
+    if kept.issuperset(names):
+        raise UsageError("--keep fits every linear layer; nothing is left to quantize")
+    widths = {name: checkpoint.tensors[f"{name}.weight"][1].shape[1] for name in names if name not in kept}
+    grouped = isinstance(options.group_size, int)
+    odd = {name: width for name, width in widths.items() if grouped and width % options.group_size}
+    if odd and options.fallback == "refuse":
+        raise GroupSizeError(_undivided(odd, widths, options.group_size))
+    wanted = Scheme(options.bits, options.symmetric, "group", options.group_size)
+    if not grouped:
+        wanted = wanted._replace(strategy=options.group_size, group_size=None)
+    fallen = wanted._replace(strategy="channel", group_size=None)
+    return {name: fallen if name in odd else wanted for name in widths}
+
+
+def plan_files(checkpoint, schemes):
+    """The units of every output file: one file for each input file, of the same name.
+
+    Returns
+        dict, file name -> list of Unit, in the order of the model.
+    """
+    files = {os.path.basename(file): [] for file in checkpoint.files}
+    for name, (file, info) in checkpoint.tensors.items():
+        scheme = schemes.get(name.removesuffix(".weight"))
+        parts = [(name, info.dtype, info.shape)]
+        if scheme:
+            packed = packed_tensors(name.removesuffix(".weight"), info.shape, scheme)
+            parts = [(part, dtypes[0], shape) for part, (dtypes, shape) in packed.items()]
+        files[os.path.basename(file)].append(Unit(name, info.shape, scheme, parts))
+    return {file: units for file, units in files.items() if units}
+
+
+def plan_layout(units, metadata):
+    """Where the tensors of one file will lie, if its header must have room for `metadata`.
+
+    Wide elements come first, so that every tensor starts at a multiple of its element's size, as readers that map
+    the file need it.
+    """
+    entries = sorted((part for unit in units for part in unit.parts), key=lambda part: -DTYPES[part[1]].itemsize)
+    room = len(header_bytes(entries, metadata))
+    spans = {
+        name: (room + start, room + end)
+        for (name, _, _), (start, end) in zip(entries, plan_offsets(entries), strict=True)
+    }
+    return Layout(entries, spans, room, max(end for _, end in spans.values()))
+
+
+def row_chunks(shape):
+    """Pieces (start, stop) of the first axis, of about ROW_CHUNK elements each; a function of the shape alone.
+
+    >>> list(row_chunks((5, 2**19)))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    rows = max(1, ROW_CHUNK // max(1, math.prod(shape[1:])))
+    return ((start, min(start + rows, shape[0])) for start in range(0, shape[0], rows))
+
+
+def memory_bound(checkpoint):
+    """Bytes of memory that quantizing stays below: four times the largest tensor in float32, and 300 MB."""
+    return 16 * max(math.prod(info.shape) for _, info in checkpoint.tensors.values()) + 300_000_000
+
+
+def _fits(name, pattern):
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*.{pattern}")
+
+
+def _undivided(odd, widths, size):
+    kinds = {}
+    for name, width in odd.items():
+        kinds.setdefault((re.sub(r"\.\d+\.", ".*.", name), width), []).append(name)
+    each = "; ".join(
+        f"{kind} ({len(names)} of them, {width} inputs: {_sizes(width)})" for (kind, width), names in kinds.items()
+    )
+    return (
+        f"group_size={size} does not divide the inputs of {each}; for all layers of this model "
+        f"{_sizes(math.gcd(*widths.values()))}; --fallback channel quantizes just those {len(odd)} per channel"
+    )
+
+
+def _sizes(width):
+    fits = [str(size) for size in (256, 128, 64, 32, 16, 8, 4, 2) if width % size == 0]
+    return f"{', '.join(fits)} would do" if fits else "only 'channel' would do"

@@ -1,0 +1,123 @@
+"""Quantize a model directory: check everything, then stream tensor by tensor, and lose nothing when killed."""
+
+import json
+import os
+
+from refq import __version__
+from refq.errors import CheckpointError, RefqError
+from refq.files.checkpoint import linear_names, open_checkpoint
+from refq.files.compressed_tensors import quantization_config
+from refq.files.shards import INDEX, SINGLE
+from refq.files.strict import parse_json
+from refq.jobs import output
+from refq.jobs.inputs import carried, check_inputs, read_small
+from refq.jobs.journal import append, check_same_run, open_journal, read_journal
+from refq.jobs.plan import Options, plan_files, plan_schemes
+from refq.jobs.shards import plan_shards, write_shards
+
+
+def quantize_model(model, out, engine, options=Options(), resume=False, overwrite=False):  # noqa: B008 (immutable)
+    """Write a low-bit copy of a model directory as compressed-tensors `pack-quantized`.
+
+    Parameters
+        model: directory of a float LLaMA, Mistral or Qwen2 with safetensors files.
+        out: the directory to write; it appears when it is whole.
+        engine: refq or refq_fast; the bytes are the same.
+        options: Options.
+        resume: continue a run that was killed; a finished one is left as it is.
+        overwrite: replace `out` if it exists.
+    Returns
+        record: the run record that every weight file of `out` holds.
+    Raises
+        UsageError, GroupSizeError: options that this model cannot take.
+        FileError: a model, or a run to resume, that is not as it should be.
+        OSError: the disk refused; what was finished is kept for `resume`.
+    """
+    target = output.check_paths(model, out, resume or overwrite)
+    checkpoint = open_checkpoint(model)
+    schemes = plan_schemes(checkpoint, options)
+    record = run_record(options, check_inputs(checkpoint))
+    shards = plan_shards(plan_files(checkpoint, schemes), record)
+    needed = bytes_needed(shards)
+    with output.claim(target) as room:
+        if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
+            output.discard(room)
+            return record
+        with output.disk_errors(target, needed):
+            done = _begin(room, record, resume)
+            output.check_space(room, target, needed)
+            try:
+                write_shards(room, shards, (checkpoint, engine, options), record, done)
+                _write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), record["inputs"])
+            except RefqError:
+                output.discard(room)  # the input is at fault: there is nothing to continue
+                raise
+            output.publish(room, target)
+    return record
+
+
+def run_record(options, inputs):
+    """What decides the output: two runs with equal records write equal bytes. No time, no path."""
+    settings = options._asdict() | {"keep": sorted(options.keep)}
+    return {"command": "quantize", "version": __version__, "options": settings, "inputs": inputs, "seed": None}
+
+
+def bytes_needed(shards):
+    """Bytes of the output's weights, and 16 MB for the files beside them."""
+    return sum(layout.size for _, layout in shards.values()) + 2**24
+
+
+def _is_finished(target, record, overwrite):
+    try:
+        metadata = list(open_checkpoint(target).metadata.values())[0]
+        check_same_run(json.loads(metadata["refq"])["run"], record, target)
+    except (KeyError, ValueError) as error:
+        if overwrite:
+            return False
+        if isinstance(error, RefqError):
+            raise
+        raise CheckpointError(f"{target}: it holds no run record of refq; --overwrite replaces it") from None
+    return True
+
+
+def _begin(room, record, resume):
+    path = os.path.join(room, "journal")
+    found, done = read_journal(path) if resume else (None, {})
+    if found is None:
+        output.clear(room)
+        journal = open_journal(path)
+        append(journal, record)
+        os.close(journal)
+    else:
+        check_same_run(found, record, room)
+    os.makedirs(os.path.join(room, "model"), exist_ok=True)
+    return done
+
+
+def _write_small_files(checkpoint, schemes, shards, model, digests):
+    for name in carried(checkpoint.directory):
+        output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
+    if list(shards) != [SINGLE]:
+        places = {part[0]: file for file, (units, _) in shards.items() for unit in units for part in unit.parts}
+        total = sum(layout.size - layout.header for _, layout in shards.values())
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+        output.write_file(os.path.join(model, INDEX), _pretty(index))
+    path = os.path.join(checkpoint.directory, "config.json")
+    raw = parse_json(read_small(checkpoint.directory, "config.json", digests["config.json"]), path, CheckpointError)
+    raw.pop("torch_dtype", None)
+    raw |= {"dtype": "float32", "quantization_config": _quantization_config(checkpoint, schemes)}
+    output.write_file(os.path.join(model, "config.json"), _pretty(raw))  # last: without it nothing loads
+
+
+def _quantization_config(checkpoint, schemes):
+    by_scheme = {}
+    for layer, scheme in schemes.items():
+        by_scheme.setdefault(scheme, []).append(layer)
+    # the scheme of most layers is that of every Linear; an exact name goes before it
+    first, *others = sorted(by_scheme.items(), key=lambda item: -len(item[1]))
+    kept = [name for name in linear_names(checkpoint.config) if name not in schemes]
+    return quantization_config([(first[0], ["Linear"]), *others], ["lm_head", *kept])
+
+
+def _pretty(value):
+    return (json.dumps(value, indent=2) + "\n").encode()

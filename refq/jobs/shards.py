@@ -1,0 +1,86 @@
+"""The weight files of the output: every finished tensor goes into the journal, and is believed only by its digest."""
+
+import hashlib
+import os
+
+import numpy as np
+
+from refq.files.safetensors import header_bytes
+from refq.jobs import output
+from refq.jobs.figures import WIDEST, error_figures, six_digits
+from refq.jobs.journal import append, canonical, open_journal
+from refq.jobs.layer import pieces
+from refq.jobs.plan import plan_layout
+from refq.jobs.progress import progress
+
+_PIECE = 2**22  # bytes read at a time to check a digest
+
+
+def plan_shards(files, record):
+    """File name -> (units, Layout), with room in each header for the figures that are not known yet."""
+    return {
+        name: (units, plan_layout(units, metadata(record, {unit.layer: WIDEST for unit in units if unit.scheme})))
+        for name, units in files.items()
+    }
+
+
+def metadata(record, figures):
+    """The safetensors metadata of one file; transformers refuses a file without `format`."""
+    return {"format": "pt", "refq": canonical({"run": record, "figures": figures})}
+
+
+def write_shards(room, shards, source, record, done):
+    """Write every weight file into `room`/model.
+
+    Parameters
+        room: the directory that output.claim gave.
+        shards: what plan_shards gave.
+        source: (checkpoint, engine, options).
+        record: the run record.
+        done: tensor name -> journal line of a killed run.
+    """
+    checkpoint = source[0]
+    journal = open_journal(os.path.join(room, "journal"))
+    try:
+        with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "quantizing") as advance:
+            for name, (units, layout) in shards.items():
+                with output.allocated(os.path.join(room, "model", name), layout.size) as file:
+                    figures = {}
+                    for unit in units:
+                        line = done.get(unit.name)
+                        if line is None or line["sha256"] != _digest(file, unit, layout.spans):
+                            line = _write_unit(file, unit, layout.spans, source)
+                            append(journal, line)
+                        figures |= {unit.layer: line["figures"]} if unit.scheme else {}
+                        _, info = checkpoint.tensors[unit.name]
+                        advance(info.end - info.start)
+                    header = header_bytes(layout.entries, metadata(record, figures), layout.header)
+                    output.write(file, header, 0)
+                    os.fsync(file)
+    finally:
+        os.close(journal)
+
+
+def _write_unit(file, unit, spans, source):
+    digest, errors, ends = hashlib.sha256(), [], {}
+    for part, array in pieces(unit, *source, errors):
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        start = ends.get(part, spans[part][0])
+        output.write(file, data, start)
+        digest.update(data)
+        ends[part] = start + data.nbytes
+    line = {"tensor": unit.name, "sha256": digest.hexdigest()}
+    if unit.scheme:
+        stored = sum(spans[name][1] - spans[name][0] for name, _, _ in unit.parts)
+        bits = six_digits(8 * stored / np.prod(unit.shape, dtype=np.int64))
+        line["figures"] = {"bits_per_weight": bits} | error_figures(errors)
+    return line
+
+
+def _digest(file, unit, spans):
+    digest = hashlib.sha256()
+    for name, _, _ in unit.parts:
+        start, end = spans[name]
+        for place in range(start, end, _PIECE):
+            digest.update(os.pread(file, min(_PIECE, end - place), place))
+    return digest.hexdigest()
