@@ -83,7 +83,8 @@ def parse_quantization_config(raw, linear_names, path="quantization_config"):
         if not isinstance(value, dict) or value.get("format") != "dense":
             raise FormatError(f"{path}: {key} is {shown(value)}; only null is supported")
     targets = _by_target(raw, path)
-    ignored = dict.fromkeys(_checked(raw.get("ignore") or [], "ignore", path), True)
+    ignore = [] if raw.get("ignore") is None else raw["ignore"]
+    ignored = dict.fromkeys(_checked(ignore, "ignore", path), True)
     schemes, target_patterns, ignored_patterns = {}, _compiled(targets), _compiled(ignored)
     for name in (*linear_names, _EMBEDDING):
         scheme = _match(name, targets, target_patterns, path)
@@ -161,7 +162,8 @@ def _scheme(args, version, where):
         raise FormatError(f"{where} has num_bits {shown(bits)}, symmetric {shown(symmetric)}; 2..8, true or false")
     if size is not None and (type(size) is not int or not (1 <= size <= 2**24 or size == -1)):
         raise FormatError(f"{where} has group_size {shown(size)}; a positive integer is needed")
-    strategy = args.get("strategy") or {None: "tensor", -1: "channel"}.get(size, "group")
+    strategy = args.get("strategy")
+    strategy = {None: "tensor", -1: "channel"}.get(size, "group") if strategy is None else strategy
     if strategy not in ("tensor", "channel", "group") or (strategy == "group") != (size not in (None, -1)):
         raise FormatError(
             f"{where} has strategy {shown(strategy)}, group_size {shown(size)}; "
