@@ -2,6 +2,9 @@
 
 import click
 
+DIRECTORY = click.Path(exists=True, file_okay=False)
+
+model = click.argument("model", type=DIRECTORY)
 engine = click.option(
     "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."
 )

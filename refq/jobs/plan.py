@@ -128,6 +128,15 @@ def plan_layout(units, metadata):
     return Layout(entries, spans, room, max(end for _, end in spans.values()))
 
 
+def scheme_text(scheme):
+    """How a table names a scheme.
+
+    >>> scheme_text(Scheme(4, True, "group", 32))
+    'int4 32 sym'
+    """
+    return f"int{scheme.bits} {scheme.group_size or scheme.strategy} {'sym' if scheme.symmetric else 'asym'}"
+
+
 def row_chunks(shape):
     """Pieces (start, stop) of the first axis, of about ROW_CHUNK elements each; a function of the shape alone.
 

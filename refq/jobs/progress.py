@@ -27,6 +27,11 @@ def progress(total, unit, label):
         yield _lines(total, unit, label, time.monotonic())
 
 
+def say(text):
+    """One sentence to the user, beside the result."""
+    print(f"refq: {text}", file=sys.stderr, flush=True)
+
+
 def size(number, unit="B"):
     """A number with a decimal prefix and its unit.
 

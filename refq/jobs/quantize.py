@@ -12,7 +12,8 @@ from refq.files.strict import parse_json
 from refq.jobs import output
 from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.journal import append, check_same_run, open_journal, read_journal
-from refq.jobs.plan import Options, plan_files, plan_schemes
+from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes, scheme_text
+from refq.jobs.progress import say, size
 from refq.jobs.shards import plan_shards, write_shards
 
 
@@ -39,6 +40,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     record = run_record(options, check_inputs(checkpoint))
     shards = plan_shards(plan_files(checkpoint, schemes), record)
     needed = bytes_needed(shards)
+    say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
         if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
             output.discard(room)
@@ -56,6 +58,20 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     return record
 
 
+def plan_model(model, out, options=Options(), replace=False):  # noqa: B008 (immutable)
+    """What quantize_model would do, after the same checks, with nothing written.
+
+    Returns
+        dict: "tensors", a list of dicts name, format, bytes_before, bytes; "disk" and "memory", bytes needed at most.
+    """
+    output.check_paths(model, out, replace)
+    checkpoint = open_checkpoint(model)
+    files = plan_files(checkpoint, plan_schemes(checkpoint, options))
+    shards = plan_shards(files, run_record(options, check_inputs(checkpoint)))
+    rows = [_planned(checkpoint, unit, layout.spans) for units, layout in shards.values() for unit in units]
+    return {"tensors": rows, "disk": bytes_needed(shards), "memory": memory_bound(checkpoint)}
+
+
 def run_record(options, inputs):
     """What decides the output: two runs with equal records write equal bytes. No time, no path."""
     settings = options._asdict() | {"keep": sorted(options.keep)}
@@ -65,6 +81,13 @@ def run_record(options, inputs):
 def bytes_needed(shards):
     """Bytes of the output's weights, and 16 MB for the files beside them."""
     return sum(layout.size for _, layout in shards.values()) + 2**24
+
+
+def _planned(checkpoint, unit, spans):
+    _, info = checkpoint.tensors[unit.name]
+    stored = sum(spans[name][1] - spans[name][0] for name, _, _ in unit.parts)
+    form = scheme_text(unit.scheme) if unit.scheme else info.dtype
+    return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}
 
 
 def _is_finished(target, record, overwrite):

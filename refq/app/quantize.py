@@ -1,0 +1,113 @@
+"""refq quantize: a float model in, a low-bit model out."""
+
+import json
+import time
+
+import click
+
+from refq.app import engine as engines
+from refq.app import options
+from refq.app.table import table
+from refq.jobs.inspect import inspect_model, summarize
+from refq.jobs.plan import Options
+from refq.jobs.progress import size
+from refq.jobs.quantize import plan_model, quantize_model
+
+WORST = 5
+
+
+class GroupSize(click.ParamType):
+    """channel, tensor, or a number of weights."""
+
+    name = "channel|tensor|N"
+
+    def convert(self, value, param, ctx):
+        if value in ("channel", "tensor") or isinstance(value, int):
+            return value
+        if not value.isascii() or not value.isdigit() or not 1 <= len(value) <= 8 or int(value) < 1:
+            self.fail(f"{value!r} is not 'channel', 'tensor' or a positive number", param, ctx)
+        return int(value)
+
+
+@click.command("quantize")
+@options.model
+@click.argument("out", type=click.Path())
+@click.option("--bits", type=click.IntRange(2, 8), default=4, show_default=True, help="Bits of a code.")
+@click.option("--group-size", type=GroupSize(), default=32, show_default=True, help="Weights that share a scale.")
+@click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
+@click.option(
+    "--range",
+    "rule",
+    type=click.Choice(["minmax", "percentile", "mse", "sqnr"]),
+    default="minmax",
+    show_default=True,
+    help="The rule that fits the scales.",
+)
+@click.option(
+    "--fallback",
+    type=click.Choice(["refuse", "channel"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with layers that the group size does not divide.",
+)
+@click.option("--keep", multiple=True, metavar="PATTERN", help="Layers that stay float, such as 'down_proj'; repeats.")
+@options.engine
+@options.threads
+@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
+@options.as_json
+def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **settings):
+    """Write a low-bit copy of the float MODEL into the new directory OUT.
+
+    OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers and vLLM load it as
+    it is. Embeddings, norms and lm_head stay float.
+    """
+    started = time.monotonic()
+    chosen = Options(range=settings.pop("rule"), **settings)
+    if dry_run:
+        plan = plan_model(model, out, chosen, resume or overwrite)
+        click.echo(json.dumps(plan) if as_json else _plan_text(plan))
+        return
+    _note(chosen)
+    try:
+        run = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
+    except (KeyboardInterrupt, SystemExit):
+        click.echo("refq: what is finished is kept; --resume continues", err=True)
+        raise
+    report = _report(model, out, run) | {"seconds": round(time.monotonic() - started, 3)}
+    click.echo(json.dumps(report) if as_json else _report_text(report))
+
+
+def _note(chosen):
+    if chosen.bits not in (2, 4, 8):
+        text = f"refq: {chosen.bits}-bit codes are packed densely; reading them needs compressed-tensors 0.18 or later"
+        click.echo(text, err=True)
+
+
+def _report(model, out, run):
+    tensors = inspect_model(out)["tensors"]
+    layers = sorted((row for row in tensors if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"])
+    grouped = run["options"]["group_size"] not in ("channel", "tensor")
+    fallen = [row["name"] for row in tensors if grouped and " channel " in row["format"]]
+    report = {"out": out, "kinds": summarize(tensors, inspect_model(model)["tensors"])}
+    return report | {"worst": layers[:WORST], "fallback": fallen, "run": run}
+
+
+def _report_text(report):
+    kinds = [
+        (row["kind"], row["tensors"], row["bits_per_weight"], size(row["bytes_before"]), size(row["bytes"]))
+        for row in report["kinds"]
+    ]
+    worst = [(row["name"], row["format"], row["sqnr_db"], row["max_error"]) for row in report["worst"]]
+    text = table(("kind", "tensors", "bits/weight", "before", "after"), kinds)
+    text += "\n\n" + table(("worst by SQNR", "format", "dB", "largest error"), worst)
+    if report["fallback"]:
+        text += "\n\nper channel, because the group size does not divide them:\n  " + "\n  ".join(report["fallback"])
+    return f"{text}\n\n{report['out']}: written in {report['seconds']:.1f} s"
+
+
+def _plan_text(plan):
+    rows = [(row["name"], row["format"], size(row["bytes_before"]), size(row["bytes"])) for row in plan["tensors"]]
+    text = table(("tensor", "format", "before", "after"), rows)
+    return f"{text}\n\n{size(plan['disk'])} of disk and at most {size(plan['memory'])} of memory are needed"

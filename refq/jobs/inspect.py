@@ -1,0 +1,126 @@
+"""What is in a model directory: tensors, shapes, bits, bytes, and how far it is from its original."""
+
+import json
+import math
+
+import numpy as np
+
+from refq.errors import FormatError, UsageError
+from refq.files.checkpoint import llama_tensors, open_checkpoint
+from refq.files.compressed_tensors import packed_tensors
+from refq.files.safetensors import as_float32
+from refq.jobs.figures import error_figures, six_digits, sums
+from refq.jobs.plan import row_chunks, scheme_text
+
+KINDS = ("embedding", "attention", "mlp", "norm", "bias", "lm_head")
+
+
+def inspect_model(directory, original=None, engine=None):
+    """Every tensor of a model, float or quantized.
+
+    Parameters
+        directory: the model.
+        original: the model to compare with, or None: then the figures are those that quantize recorded.
+        engine: who computes the comparison.
+    Returns
+        dict: "run", the run record of quantize or None; "tensors", a list of dicts in the order of the model with
+            name, kind, shape, format, bits_per_weight, bytes, sqnr_db, max_error (None where unknown or exact).
+    """
+    checkpoint = open_checkpoint(directory)
+    run, figures = _recorded(checkpoint)
+    rows = [_row(checkpoint, name, shape) for name, shape in llama_tensors(checkpoint.config).items()]
+    if original is not None:
+        other = open_checkpoint(original)
+        if llama_tensors(other.config) != llama_tensors(checkpoint.config):
+            raise UsageError(f"{original} has other tensors than {directory}; the original of this model is needed")
+        figures = {row["name"]: _compare(checkpoint, other, row["name"], row["shape"], engine) for row in rows}
+    unknown = {"sqnr_db": None, "max_error": None}
+    for row in rows:
+        known = figures.get(row["name"], figures.get(row["name"].removesuffix(".weight"), unknown))
+        row |= {key: known[key] for key in unknown}
+    return {"run": run, "tensors": rows}
+
+
+def summarize(rows, before):
+    """Totals by kind of tensor.
+
+    Parameters
+        rows, before: tensors of inspect_model, of the quantized model and of its original.
+    Returns
+        list of dicts: kind, tensors, bits_per_weight, bytes_before, bytes; the last of kind "all".
+    """
+    totals = []
+    for kind in (*KINDS, "all"):
+        here, there = ([row for row in some if kind in ("all", row["kind"])] for some in (rows, before))
+        if here:
+            size, weights = sum(row["bytes"] for row in here), sum(math.prod(row["shape"]) for row in here)
+            total = {"kind": kind, "tensors": len(here), "bits_per_weight": six_digits(8 * size / weights)}
+            totals.append(total | {"bytes_before": sum(row["bytes"] for row in there), "bytes": size})
+    return totals
+
+
+def float_rows(checkpoint, name, shape, engine):
+    """The rows of one tensor as float32, dequantized if need be, in chunks (start, stop, rows)."""
+    layer = name.removesuffix(".weight")
+    scheme = checkpoint.schemes.get(layer) if name.endswith(".weight") else None
+    if scheme is None:
+        for start, stop in row_chunks(shape):
+            yield as_float32(checkpoint.read_rows(name, start, stop))
+        return
+    scale = as_float32(checkpoint.read(f"{layer}.weight_scale"))
+    zero_point = _zero_point(checkpoint, layer, shape, scheme, engine)
+    if scheme.strategy == "tensor":
+        scale, zero_point = (np.broadcast_to(value, (shape[0], 1)) for value in (scale, zero_point))
+    for start, stop in row_chunks(shape):
+        packed = checkpoint.read_rows(f"{layer}.weight_packed", start, stop)
+        q = engine.unpack_compressed_tensors(packed, scheme.bits, shape[1])
+        grid = (value[start:stop, :, np.newaxis] for value in (scale, zero_point))
+        yield engine.dequantize(engine.to_groups(q, scheme.group_size), *grid).reshape(q.shape)
+
+
+def _zero_point(checkpoint, layer, shape, scheme, engine):
+    if scheme.symmetric:
+        return np.zeros((shape[0], shape[1] // (scheme.group_size or shape[1])), np.int32)
+    stored = checkpoint.read(f"{layer}.weight_zero_point")
+    if scheme.strategy == "tensor":
+        return stored.astype(np.int32)
+    return engine.unpack_compressed_tensors(stored.T.copy(), scheme.bits, shape[0]).T
+
+
+def _row(checkpoint, name, shape):
+    layer = name.removesuffix(".weight")
+    scheme = checkpoint.schemes.get(layer) if name.endswith(".weight") else None
+    parts = packed_tensors(layer, shape, scheme) if scheme else [name]
+    infos = [checkpoint.tensors[part][1] for part in parts]
+    size = sum(info.end - info.start for info in infos)
+    form = scheme_text(scheme) if scheme else infos[0].dtype
+    bits = six_digits(8 * size / math.prod(shape))
+    row = {"name": name, "kind": _kind(name), "shape": list(shape), "format": form}
+    return row | {"bits_per_weight": bits, "bytes": size}
+
+
+def _kind(name):
+    if name.endswith(".bias"):
+        return "bias"
+    found = (("self_attn", "attention"), ("mlp", "mlp"), ("embed_tokens", "embedding"), ("lm_head", "lm_head"))
+    return next((kind for part, kind in found if f".{part}." in f".{name}"), "norm")
+
+
+def _recorded(checkpoint):
+    run, figures = None, {}
+    for file, metadata in checkpoint.metadata.items():
+        if "refq" in metadata:
+            try:
+                said = json.loads(metadata["refq"])
+                run, figures = said["run"], figures | said["figures"]
+                layers = [(line["sqnr_db"], line["max_error"]) for line in said["figures"].values()]
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise FormatError(f"{file}: the metadata `refq` is not what quantize writes ({error!r})") from None
+            if not all(isinstance(value, int | float | None) for line in layers for value in line):
+                raise FormatError(f"{file}: the metadata `refq` holds figures that are no numbers")
+    return run, figures
+
+
+def _compare(checkpoint, other, name, shape, engine):
+    pairs = zip(float_rows(other, name, shape, engine), float_rows(checkpoint, name, shape, engine), strict=True)
+    return error_figures([sums(x, x_hat) for x, x_hat in pairs])
