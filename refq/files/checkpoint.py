@@ -74,9 +74,11 @@ def open_checkpoint(directory):
         schemes = parse_quantization_config(config["quantization"], [*linear_names(config), *heads], path)
     shapes = llama_tensors(config)
     found, metadata, identities = find_tensors(directory)
-    expected = {name: (FLOATS, shape) for name, shape in shapes.items() if name.removesuffix(".weight") not in schemes}
-    for name, scheme in schemes.items():
-        expected |= packed_tensors(name, shapes[f"{name}.weight"], scheme, path)
+    expected = {}
+    for name, shape in shapes.items():
+        scheme = schemes.get(name.removesuffix(".weight"))
+        layer = packed_tensors(name.removesuffix(".weight"), shape, scheme, path) if scheme else {name: (FLOATS, shape)}
+        expected |= layer
     ignored = [name for name in found if name.endswith(".rotary_emb.inv_freq")]
     if config["tie_word_embeddings"] and "lm_head.weight" in found:
         ignored.append("lm_head.weight")

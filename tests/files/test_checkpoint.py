@@ -2,8 +2,6 @@
 
 import json
 import os
-import pathlib
-import shutil
 
 import ml_dtypes
 import numpy as np
@@ -32,8 +30,9 @@ def refused(directory, *parts, error=CheckpointError):
     assert "\n" not in str(refusal.value)
 
 
-def test_names_and_shapes():
-    config = read_config_of(head_dim=6, attention_bias=True, mlp_bias=True, num_hidden_layers=1)
+def test_names_and_shapes(tmp_path):
+    path = write_config(tmp_path, head_dim=6, attention_bias=True, mlp_bias=True, num_hidden_layers=1)
+    config = read_config(path)
     layer = "model.layers.0."
     assert llama_tensors(config) == {
         EMBED: (24, 16),
@@ -61,14 +60,6 @@ def test_names_and_shapes():
         for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
         + ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
     ]
-
-
-def read_config_of(**changes):
-    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"refq-config-{os.getpid()}"
-    try:
-        return read_config(write_config(folder, **changes))
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"attention_bias": True}, QWEN2])
@@ -342,6 +333,8 @@ def test_a_quantized_model(scheme, tmp_path):
     assert checkpoint.read(Q0 + ".weight_packed").dtype == np.int32
     assert (Q0 + ".weight_zero_point" in checkpoint.tensors) == (not scheme.symmetric)
     assert {Q0 + ".bias", HEAD, EMBED} <= set(checkpoint.tensors)
+    assert list(checkpoint.tensors)[:3] == [EMBED, Q0 + ".weight_packed", Q0 + ".weight_scale"]
+    assert list(checkpoint.tensors)[-1] == HEAD
 
 
 def test_a_quantized_model_of_two_schemes_and_a_quantized_head(tmp_path):
