@@ -1,5 +1,7 @@
 """refq generate: continue a prompt."""
 
+import sys
+
 import click
 
 from refq.app import options
@@ -20,7 +22,7 @@ def command(model, prompt, engine, threads, stats, **sampling):
     """Continue a prompt. Standard output is the prompt and its continuation, and nothing else."""
     from refq.app.engine import load
     from refq.files.tokenizer import StreamDecoder, open_tokenizer, special_ids
-    from refq.jobs.generate import Sampling, generate
+    from refq.jobs.generate import Sampling, check_request, generate
     from refq.jobs.model import load_model
 
     engine = load(engine, threads)
@@ -28,11 +30,12 @@ def command(model, prompt, engine, threads, stats, **sampling):
     tokenizer = open_tokenizer(model, loaded[0]["vocab_size"])
     bos, ends = special_ids(model, loaded[0], tokenizer)
     tokens = _tokens(tokenizer, prompt, bos)
-    stream = StreamDecoder(tokenizer)
+    stream, sampling = StreamDecoder(tokenizer), Sampling(**sampling)
+    check_request(loaded[0], tokens, sampling)
     if stats:
         _warm(engine, loaded, tokens)
     _write("".join(map(stream.push, tokens)))
-    report = generate(engine, loaded, tokens, ends, Sampling(**sampling), lambda token: _write(stream.push(token)))
+    report = generate(engine, loaded, tokens, ends, sampling, lambda token: _write(stream.push(token)))
     _write(stream.flush())
     if report.reason == "positions":
         click.echo(f"\nrefq: stopped at the model's last position, {loaded[0]['max_position_embeddings']}", err=True)
@@ -53,16 +56,15 @@ def _tokens(tokenizer, prompt, bos):
 
 def _write(text):
     """UTF-8 whatever the locale, at once."""
-    stdout = click.get_binary_stream("stdout")
-    stdout.write(text.encode())
-    stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
 
 
 def _warm(engine, model, tokens):
     """One step of each kind that nobody counts: it loads or compiles the kernels."""
     from refq.jobs.generate import Sampling, generate
 
-    generate(engine, model, tokens[:2], (), Sampling(max_tokens=2), lambda token: None)
+    generate(engine, model, tokens[:64], (), Sampling(max_tokens=2), lambda token: None)
 
 
 def _rates(prompt, report):

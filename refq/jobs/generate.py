@@ -41,12 +41,11 @@ def generate(engine, model, tokens, ends, sampling, emit):
     Raises
         UsageError: an empty prompt, or one longer than the model's positions; a sampling value outside its range.
     """
-    positions = model[0]["max_position_embeddings"]
-    _check(tokens, positions, sampling)
+    check_request(model[0], tokens, sampling)
     random, made, fed, cache = np.random.Generator(np.random.PCG64(sampling.seed)), [], list(tokens), None
     reason, started, prefilled = "max_tokens", time.perf_counter(), None
     while len(made) < sampling.max_tokens:
-        if len(tokens) + len(made) > positions:
+        if len(tokens) + len(made) > model[0]["max_position_embeddings"]:
             reason = "positions"
             break
         logits, cache = _feed(engine, model, fed, cache)
@@ -59,6 +58,20 @@ def generate(engine, model, tokens, ends, sampling, emit):
         fed = [token]
         emit(token)
     return Report(made, reason, prefilled - started, time.perf_counter() - prefilled)
+
+
+def check_request(config, tokens, sampling):
+    """Refuse a prompt or a Sampling that `generate` cannot follow, before anything is written."""
+    positions = config["max_position_embeddings"]
+    if not 1 <= len(tokens) <= positions:
+        raise UsageError(f"the prompt has {len(tokens)} tokens; this model takes 1..{positions}")
+    if sampling.max_tokens < 1 or sampling.seed < 0:
+        raise UsageError(f"max_tokens={sampling.max_tokens}, seed={sampling.seed}; at least 1 and 0 are needed")
+    if not (0 <= sampling.temperature < np.inf and 0 < sampling.top_p <= 1):
+        raise UsageError(
+            f"temperature={sampling.temperature}, top_p={sampling.top_p}; "
+            "0 <= temperature < infinity and 0 < top_p <= 1 are needed"
+        )
 
 
 def sample(logits, temperature, top_p, random):
@@ -98,15 +111,3 @@ def _feed(engine, model, tokens, cache):
     if not np.isfinite(last).all():
         raise NonFiniteError("the model gives logits that are not finite")
     return last, cache
-
-
-def _check(tokens, positions, sampling):
-    if not 1 <= len(tokens) <= positions:
-        raise UsageError(f"the prompt has {len(tokens)} tokens; this model takes 1..{positions}")
-    if sampling.max_tokens < 1 or sampling.seed < 0:
-        raise UsageError(f"max_tokens={sampling.max_tokens}, seed={sampling.seed}; at least 1 and 0 are needed")
-    if not (0 <= sampling.temperature < np.inf and 0 < sampling.top_p <= 1):
-        raise UsageError(
-            f"temperature={sampling.temperature}, top_p={sampling.top_p}; "
-            "0 <= temperature < infinity and 0 < top_p <= 1 are needed"
-        )

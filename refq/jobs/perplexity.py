@@ -124,7 +124,7 @@ def _check_sizes(config, found, context, limit, path):
     if limit is not None and not context <= limit <= found:
         raise UsageError(f"tokens={limit}; {path} has {found}, and one window needs {context}")
     if found < context:
-        raise FileError(f"{path}: it has {found} tokens; one window needs {context}")
+        raise FileError(f"{path}: its length is {found} in tokens; one window needs {context}")
 
 
 def _check_original(models, original, context, same_tokens):

@@ -1,0 +1,125 @@
+"""Loading a model: what a layer is in memory, against the stored words read by hand; damaged weights are refused."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import refq
+from refq.errors import CheckpointError, FormatError
+from refq.jobs.demo import write_model
+from refq.jobs.model import load_model
+from refq.jobs.plan import Options
+from refq.jobs.quantize import quantize_model
+from tests.support import both
+
+LAYER = "model.layers.1.self_attn.k_proj"
+KEPT = ("q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "float"
+    write_model(folder)
+    return folder
+
+
+def stream(words, bits, count):
+    """`count` codes of a little-endian bit stream of int32 words, with Python's integers."""
+    number = sum((int(word) % 2**32) << (32 * i) for i, word in enumerate(words))
+    return [((number >> (bits * i)) % 2**bits) - 2 ** (bits - 1) for i in range(count)]
+
+
+def by_hand(folder):
+    """The weight of LAYER in float64, (q - zero_point) * scale, and the largest |q| + |zero_point| times scale."""
+    tensors = load_file(folder / "model.safetensors")
+    packed, scale, shape, zero = (
+        tensors.get(f"{LAYER}.weight_{name}") for name in ("packed", "scale", "shape", "zero_point")
+    )
+    bits = json.loads((folder / "config.json").read_text())["quantization_config"]["config_groups"]["group_0"]
+    bits, (rows, columns) = bits["weights"]["num_bits"], shape
+    q = np.array([stream(row, bits, columns) for row in packed], np.float64)
+    scale = np.broadcast_to(scale.reshape(-1, 1) if scale.ndim == 1 else scale, (rows, scale.size // len(scale)))
+    if zero is None:
+        zero = np.zeros(1)
+    elif zero.ndim == 2:
+        zero = np.array([stream(column, bits, rows) for column in zero.T]).T
+    zero = np.broadcast_to(zero, scale.shape)
+    scale, zero = (np.repeat(v.astype(np.float64), columns // v.shape[1], axis=1) for v in (scale, zero))
+    return (q - zero) * scale, (np.abs(q) + np.abs(zero)) * scale
+
+
+@both
+@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "asymmetric"])
+@pytest.mark.parametrize("size", ["tensor", "channel", 32, 16])
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_quantized_layer_is_what_the_file_says(engine, source, tmp_path, bits, size, symmetric):
+    quantize_model(source, tmp_path / "q", refq, Options(bits, size, symmetric, keep=KEPT))
+    config, params = load_model(tmp_path / "q", engine)
+    assert isinstance(params[f"{LAYER}.weight"], engine.PackedWeight)
+    expected, magnitude = by_hand(tmp_path / "q")
+    one_hot = np.eye(config["hidden_size"], dtype=np.float32)
+    found = engine.linear(one_hot, params[f"{LAYER}.weight"]).T
+    assert (np.abs(found - expected) <= magnitude * 2.0**-21).all()
+    floats = load_file(source / "model.safetensors")
+    for name, tensor in params.items():
+        if not isinstance(tensor, engine.PackedWeight):
+            assert tensor.dtype == np.float32
+            assert np.array_equal(tensor, floats[name]), name
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_become_float32(source, tmp_path, dtype):
+    import ml_dtypes
+
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
+    halves = {name: tensor.astype(kind) for name, tensor in load_file(source / "model.safetensors").items()}
+    folder = changed(source, tmp_path, halves)
+    _, params = load_model(folder, refq)
+    for name, tensor in halves.items():
+        assert params[name].dtype == np.float32
+        assert np.array_equal(params[name], tensor.astype(np.float32))
+
+
+@both
+@pytest.mark.parametrize(
+    ("part", "value", "error", "words"),
+    [
+        ("scale", 0.0, CheckpointError, "holds 0"),
+        ("scale", np.nan, CheckpointError, "finite"),
+        ("packed", -1, FormatError, "weight_packed"),
+    ],
+)
+def test_refuses_a_damaged_layer(engine, source, tmp_path, part, value, error, words):
+    quantize_model(source, tmp_path / "q", refq, Options(3, "channel", keep=("v_proj",)))
+    tensors = load_file(tmp_path / "q" / "model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight_" + part
+    tensors[name] = tensors[name].copy()
+    tensors[name][-1, -1] = value
+    if part == "packed" and tensors[name].shape[1] * 32 == 160 * 3:
+        pytest.skip("no unused bits in this shape")
+    folder = changed(tmp_path / "q", tmp_path, tensors)
+    with pytest.raises(error, match=words) as caught:
+        load_model(folder, engine)
+    assert "model.safetensors" in str(caught.value)
+    assert name in str(caught.value)
+
+
+@both
+def test_refuses_a_weight_that_is_not_finite(engine, source, tmp_path):
+    tensors = load_file(source / "model.safetensors")
+    tensors["model.norm.weight"] = np.full_like(tensors["model.norm.weight"], np.inf)
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight\[0\] is inf"):
+        load_model(changed(source, tmp_path, tensors), engine)
+
+
+def changed(source, tmp_path, tensors):
+    """A copy of a model directory with other tensors."""
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    for path in source.iterdir():
+        if path.suffix == ".json":
+            (folder / path.name).write_bytes(path.read_bytes())
+    save_file(tensors, folder / "model.safetensors")
+    return folder
