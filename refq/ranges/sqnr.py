@@ -20,7 +20,8 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Returns
         scale, zero_point: as minmax.
     Raises
-        GridError: gamma not finite or not above 0, a value above 2**120 in size; else as minmax.
+        GridError: gamma not finite or not above 0; a value above 2**120 in size, with float16 2**14 (qmax - qmin);
+            else as minmax.
 
     >>> sqnr(np.float32([[-8, 7]]), -8, 7, symmetric=False)
     (array([[1.]], dtype=float32), array([[0]], dtype=int32))
@@ -28,7 +29,8 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Source: read in AIMET 2 (SqnrEncodingAnalyzer); the min-max grid as first candidate is ours.
     Spec: sqnr
     """
-    groups = checks.magnitude(checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype))
+    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    checks.magnitude("groups", groups, largest(qmin, qmax, scale_dtype))
     gamma = checks.clip_weight(gamma)
     centres = _bin_centres(groups)
     lo, hi = observed_range(groups)
@@ -42,6 +44,11 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
                 yield grid_of_range(low, high, qmin, qmax, symmetric, scale_dtype)
 
     return first_best(grids(), lambda scale, zero_point: _noise(centres, scale, zero_point, (qmin, qmax), gamma))
+
+
+def largest(qmin, qmax, scale_dtype):
+    """How large the values may be, so that no candidate overflows."""
+    return 2.0**14 * (qmax - qmin) if scale_dtype == "float16" else 2.0**120
 
 
 def _bin_centres(groups):
@@ -80,8 +87,9 @@ def _ranges(lo, hi, steps):
 
 def _noise(c, scale, zero_point, limits, gamma):
     """Weighted squared error of fake_quantize at the bin centres (..., 1)."""
+    zero_point = zero_point.astype(c.dtype)
     with np.errstate(over="ignore"):
-        u = np.rint(c / scale) + zero_point.astype(c.dtype)
+        u = np.rint(c / scale) + zero_point
         q = np.clip(u, *limits)
         error = ((q - zero_point) * scale).astype(np.float64) - c
         return sequential_sum(error * error * np.where(q == u, 1.0, gamma))

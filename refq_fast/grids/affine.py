@@ -16,7 +16,7 @@ def quantize(x, scale, zero_point, qmin, qmax):
     Spec: quantize
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
-    rows, scale, zero_point = _as_rows(x, scale, zero_point)
+    rows, scale, zero_point = as_rows(x, scale, zero_point)
     q = np.empty(rows.shape, np.int32)
     _quantize(rows, scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), q)
     return q.reshape(x.shape)
@@ -29,7 +29,7 @@ def dequantize(q, scale, zero_point):
     Spec: dequantize
     """
     q, scale, zero_point = checks.code_arguments(q, scale, zero_point)
-    rows, scale, zero_point = _as_rows(q, scale, zero_point)
+    rows, scale, zero_point = as_rows(q, scale, zero_point)
     x = np.empty(rows.shape, scale.dtype)
     _dequantize(rows, scale, zero_point, x)
     return x.reshape(q.shape)
@@ -42,7 +42,7 @@ def fake_quantize(x, scale, zero_point, qmin, qmax):
     Spec: fake_quantize
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
-    rows, scale, zero_point = _as_rows(x, scale, zero_point)
+    rows, scale, zero_point = as_rows(x, scale, zero_point)
     x_hat = np.empty_like(rows)
     _fake_quantize(rows, scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), x_hat)
     return x_hat.reshape(x.shape)
@@ -56,13 +56,13 @@ def fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax):
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
     g = checks.gradient(g, x)
-    rows, scale, zero_point = _as_rows(x, scale, zero_point)
+    rows, scale, zero_point = as_rows(x, scale, zero_point)
     gx = np.empty_like(rows)
     _fake_quantize_vjp(g.reshape(rows.shape), rows, scale, zero_point, (x.dtype.type(qmin), x.dtype.type(qmax)), gx)
     return gx.reshape(x.shape)
 
 
-def _as_rows(x, scale, zero_point):
+def as_rows(x, scale, zero_point):
     """x as (rows, columns) with one scale and one zero point a row, as cheaply as their shapes allow."""
     scale, zero_point = np.asarray(scale), np.asarray(zero_point)
     if scale.size == 1 and zero_point.size == 1:
