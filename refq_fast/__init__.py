@@ -2,7 +2,6 @@
 
 from refq import *  # noqa: F403
 from refq import __all__ as __all__
-from refq import PackedWeight as PackedWeight
 from refq import __version__ as __version__
 from refq_fast.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, quantize
 from refq_fast.grids.codebook import codebook_dequantize, codebook_quantize
@@ -10,3 +9,7 @@ from refq_fast.grids.pack import pack_codes, pack_compressed_tensors, unpack_cod
 from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
 from refq_fast.ranges.sqnr import sqnr
+from refq_fast.models.llama import llama_decode, llama_forward
+from refq_fast.ops.linear import linear, linear_vjp
+from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
+from refq_fast.packed_weight import PackedWeight

@@ -1,0 +1,230 @@
+"""Products with 4-bit codes, LANES rows of the weight side by side: one lane a row, so no sum crosses lanes.
+
+A tile is LANES rows. Its words stand column by column: word j of a lane holds the codes 8 j .. 8 j + 7 of that row, the
+first in the lowest bits. A code is stored as code + 8, its zero point likewise. A code is not shifted down: at place i
+of a half word it counts 16**i, and so does the zero point taken from it, while x has been multiplied by 16**-i.
+All of that is exact, so a product is x times (code - zero_point), rounded like any other.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from refq_fast.kernel import parallel, serial
+from refq_fast.simd import (
+    LANES,
+    ROWS,
+    add_products,
+    add_scaled,
+    fma,
+    load_floats,
+    load_words,
+    splat,
+    store,
+    store_block,
+    to_floats,
+    zero_block,
+)
+
+TILES = 4  # a task
+SMALL = 2**13  # words below which starting threads costs more than they save
+CACHE = 2**17  # numbers of x that stay in a core's second-level cache
+
+
+class Interleaved(NamedTuple):
+    """A 4-bit weight, ready for `product`."""
+
+    out: int
+    codes: np.ndarray  # uint32 (tiles, words * LANES)
+    scale: np.ndarray  # (tiles, groups * LANES): float32, or uint16 bits of float16 where that is exact
+    zero_point: np.ndarray  # int8 (tiles, groups * LANES), or (1, groups * LANES) where all tiles have the same
+
+
+def interleave(packed, scale, zero_point):
+    """Canonical 4-bit bytes as an Interleaved, or None where a group has no whole words or a zero point is far off."""
+    out, groups = scale.shape
+    fits = groups == 1 or (groups > 0 and packed.shape[1] % (4 * groups) == 0)
+    if scale.dtype != np.float32 or not fits or not out or not (-120 <= zero_point.min() <= zero_point.max() < 120):
+        return None
+    tiles, words = -(-out // LANES), -(-packed.shape[1] // 4)
+    codes = np.empty((tiles, words * LANES), np.uint32)
+    _interleave(np.ascontiguousarray(packed), codes)
+    with np.errstate(over="ignore"):
+        half = scale.astype(np.float16)
+    scale = half.view(np.uint16) if (half == scale).all() else scale
+    same = (zero_point == zero_point[:1, :1]).all()
+    zero_point = zero_point[: 1 if same else out].astype(np.int8) + np.int8(8)
+    return Interleaved(out, codes, _tiled(scale), _tiled(np.repeat(zero_point, LANES, 0) if same else zero_point))
+
+
+def product(x, weight):
+    """x (rows, in) float32 times the transpose of an Interleaved (out, in): (rows, out)."""
+    rows, words = len(x), weight.codes.shape[1] // LANES
+    few = rows <= ROWS // 2
+    y = np.empty((rows if few else -(-rows // ROWS) * ROWS, len(weight.codes) * LANES), np.float32)
+    if few:
+        turned = np.zeros((rows, words * 8), np.float32)
+        _turn_rows(x, turned)
+        if weight.codes.size < SMALL:
+            _few_rows_of(*weight[1:], turned, y, 0, len(weight.codes))
+        else:
+            _few_rows(*weight[1:], turned, y)
+    else:
+        turned = np.zeros((len(y) // ROWS, words * 8 * ROWS), np.float32)
+        _turn_blocks(x, turned)
+        _many_rows(*weight[1:], turned, y)
+    return np.ascontiguousarray(y[:rows, : weight.out])
+
+
+def dequantized(weight):
+    """The weight of an Interleaved as float32 (out, in), in padded to whole words."""
+    w = np.empty((len(weight.codes) * LANES, weight.codes.shape[1] // LANES * 8), np.float32)
+    _dequantize(*weight[1:], w)
+    return w[: weight.out]
+
+
+def _tiled(values):
+    """(rows, groups) to (tiles, groups * LANES); rows beyond the last are 0."""
+    values = np.pad(values, ((0, -len(values) % LANES), (0, 0)))
+    tiled = values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2)
+    return np.ascontiguousarray(tiled).reshape(len(tiled), -1)
+
+
+@parallel
+def _interleave(packed, codes):
+    out, length = packed.shape
+    for tile in prange(codes.shape[0]):
+        for at in range(codes.shape[1]):
+            row, first = tile * LANES + at % LANES, at // LANES * 4
+            word = np.uint32(0)
+            if row < out:
+                for i in range(min(4, length - first)):
+                    word |= np.uint32(packed[row, first + i]) << np.uint32(8 * i)
+            codes[tile, at] = word ^ np.uint32(0x88888888)  # two's complement to code + 8
+
+
+@serial
+def _turn_rows(x, turned):
+    """Each number times 16**-i, i = its place in half a word."""
+    for row in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            turned[row, k] = x[row, k] * _place(k)
+
+
+@parallel
+def _turn_blocks(x, turned):
+    """As _turn_rows, and the ROWS numbers of a block side by side."""
+    for block in prange(turned.shape[0]):
+        for i in range(min(ROWS, x.shape[0] - block * ROWS)):
+            for k in range(x.shape[1]):
+                turned[block, k * ROWS + i] = x[block * ROWS + i, k] * _place(k)
+
+
+@serial
+def _place(k):
+    return np.float32(1) / np.float32(1 << (4 * (k % 4)))
+
+
+@parallel
+def _few_rows(codes, scale, zero_point, x, y):
+    tiles = codes.shape[0]
+    for task in prange((tiles + TILES - 1) // TILES):
+        _few_rows_of(codes, scale, zero_point, x, y, task * TILES, min((task + 1) * TILES, tiles))
+
+
+@serial
+def _few_rows_of(codes, scale, zero_point, x, y, first, last):
+    for tile in range(first, last):
+        zero = zero_point[tile % len(zero_point)]
+        for row in range(len(x)):
+            _dot(codes[tile], scale[tile], zero, x[row], y[row], tile * LANES)
+
+
+@serial
+def _dot(codes, scale, zero_point, x, y, at):
+    """LANES dot products: a tile with one row of x; four sums at a time, so that additions do not wait for another."""
+    sixteen, nothing = splat(np.float32(16)), splat(np.float32(0))
+    step = codes.size // scale.size
+    total = nothing
+    for group in range(0, scale.size, LANES):
+        z0 = load_floats(zero_point, group)
+        z1 = z0 * sixteen
+        z2 = z1 * sixteen
+        z3 = z2 * sixteen
+        a, b, c, d = nothing, nothing, nothing, nothing
+        for word in range(group * step, (group + LANES) * step, LANES):
+            low = load_words(codes, word)
+            high = low >> 16
+            k = word // LANES * 8
+            a = fma(to_floats(low & 0xF) - z0, splat(x[k]), a)
+            b = fma(to_floats(low & 0xF0) - z1, splat(x[k + 1]), b)
+            c = fma(to_floats(low & 0xF00) - z2, splat(x[k + 2]), c)
+            d = fma(to_floats(low & 0xF000) - z3, splat(x[k + 3]), d)
+            a = fma(to_floats(high & 0xF) - z0, splat(x[k + 4]), a)
+            b = fma(to_floats(high & 0xF0) - z1, splat(x[k + 5]), b)
+            c = fma(to_floats(high & 0xF00) - z2, splat(x[k + 6]), c)
+            d = fma(to_floats(high & 0xF000) - z3, splat(x[k + 7]), d)
+        total = fma((a + b) + (c + d), load_floats(scale, group), total)
+    store(y, at, total)
+
+
+@parallel
+def _many_rows(codes, scale, zero_point, x, y):
+    tiles, blocks = codes.shape[0], len(x)
+    pass_ = max(1, CACHE // x.shape[1])
+    for task in prange((tiles + TILES - 1) // TILES):
+        for start in range(0, blocks, pass_):
+            for tile in range(task * TILES, min((task + 1) * TILES, tiles)):
+                zero = zero_point[tile % len(zero_point)]
+                for block in range(start, min(start + pass_, blocks)):
+                    at = block * ROWS * y.shape[1] + tile * LANES
+                    _dots(codes[tile], scale[tile], zero, x[block], y.reshape(-1), at, y.shape[1])
+
+
+@serial
+def _dots(codes, scale, zero_point, x, y, at, columns):
+    """ROWS times LANES dot products: a tile with a block of x."""
+    sixteen = splat(np.float32(16))
+    step = codes.size // scale.size
+    total = zero_block()
+    for group in range(0, scale.size, LANES):
+        z0 = load_floats(zero_point, group)
+        z1 = z0 * sixteen
+        z2 = z1 * sixteen
+        z3 = z2 * sixteen
+        sums = zero_block()
+        for word in range(group * step, (group + LANES) * step, LANES):
+            low = load_words(codes, word)
+            high = low >> 16
+            k = word // LANES * 8 * ROWS
+            sums = add_products(sums, to_floats(low & 0xF) - z0, x, k)
+            sums = add_products(sums, to_floats(low & 0xF0) - z1, x, k + ROWS)
+            sums = add_products(sums, to_floats(low & 0xF00) - z2, x, k + 2 * ROWS)
+            sums = add_products(sums, to_floats(low & 0xF000) - z3, x, k + 3 * ROWS)
+            sums = add_products(sums, to_floats(high & 0xF) - z0, x, k + 4 * ROWS)
+            sums = add_products(sums, to_floats(high & 0xF0) - z1, x, k + 5 * ROWS)
+            sums = add_products(sums, to_floats(high & 0xF00) - z2, x, k + 6 * ROWS)
+            sums = add_products(sums, to_floats(high & 0xF000) - z3, x, k + 7 * ROWS)
+        total = add_scaled(total, load_floats(scale, group), sums)
+    store_block(y, at, columns, total)
+
+
+@parallel
+def _dequantize(codes, scale, zero_point, w):
+    for tile in prange(codes.shape[0]):
+        _tile_of(codes[tile], scale[tile], zero_point[tile % len(zero_point)], w[tile * LANES : (tile + 1) * LANES])
+
+
+@serial
+def _tile_of(codes, scale, zero_point, w):
+    step = codes.size // scale.size
+    column = np.empty(LANES, np.float32)
+    for group in range(0, scale.size, LANES):
+        zero, factor = load_floats(zero_point, group), load_floats(scale, group)
+        for word in range(group * step, (group + LANES) * step, LANES):
+            value = load_words(codes, word)
+            for k in range(word // LANES * 8, word // LANES * 8 + 8):
+                store(column, 0, (to_floats(value & 0xF) - zero) * factor)
+                value = value >> 4
+                w[:, k] = column

@@ -1,0 +1,47 @@
+"""Twins of refq.ops.linear."""
+
+import numpy as np
+
+from refq.ops import arguments
+from refq.ops.linear import PackedWeight as StoredWeight
+from refq_fast import blas
+from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
+from refq_fast.packed_weight import PackedWeight
+
+
+def linear(x, weight, bias=None):
+    """Twin of refq.linear.
+
+    Arrays: pieces of the product in several threads, each a BLAS call of one thread. A PackedWeight of this package at
+    4 bits: a kernel that reads the codes in their layout.
+    Spec: linear
+    """
+    if isinstance(weight, PackedWeight | StoredWeight):
+        packed = isinstance(weight, PackedWeight)
+        y = weight.product(x) if packed else quantized_matmul(x, *weight)
+        return y if bias is None else y + arguments.vector("bias", bias, y, y.shape[-1])
+    x, weight, bias = arguments.linear(x, weight, bias)
+    y = blas.product(x, weight.T)
+    return y if bias is None else y + bias
+
+
+def linear_vjp(g, x, weight, bias=None):
+    """Twin of refq.linear_vjp.
+
+    Products as in linear; a packed weight is unpacked for the time of the call.
+    Spec: linear_vjp
+    """
+    if isinstance(weight, StoredWeight):
+        gx, gweight = quantized_matmul_vjp(g, x, *weight), None
+    elif isinstance(weight, PackedWeight):
+        w = weight.dequantized(x)
+        gx, gweight = blas.product(arguments.incoming(g, w, (*np.shape(x)[:-1], len(w))), w), None
+    else:
+        x, weight, bias = arguments.linear(x, weight, bias)
+        g = arguments.incoming(g, x, (*x.shape[:-1], weight.shape[0]))
+        gx, gweight = blas.product(g, weight), blas.product(_rows(g).T, _rows(x))
+    return gx, gweight, None if bias is None else _rows(np.asarray(g)).sum(axis=0)
+
+
+def _rows(x):
+    return x.reshape(-1, x.shape[-1])

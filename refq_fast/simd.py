@@ -1,0 +1,236 @@
+"""Vectors as Numba values: they live in registers, and a kernel reads as it would in C.
+
+Only target-independent LLVM instructions are emitted, so every CPU can run them: one 512-bit register a vector of 16
+lanes, one of 256 bits or two of 128 for 8. `fma` rounds once where the CPU can and twice where it cannot.
+A block is a tuple of ROWS vectors.
+"""
+
+import operator
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic, models, overload, register_model
+from numba.np.arrayobj import make_array
+
+
+def _has_512_bits():
+    """Whether Numba compiles for such registers; a wrong answer costs time, nothing else."""
+    if config.CPU_FEATURES is not None or config.CPU_NAME == "generic":
+        return "+avx512f" in (config.CPU_FEATURES or "")
+    return llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+
+
+LANES = 16 if _has_512_bits() else 8
+ROWS = 8
+
+_I32 = ir.IntType(32)
+
+
+class Vector(types.Type):
+    """LANES elements of one scalar type."""
+
+    def __init__(self, scalar, element):
+        self.scalar, self.llvm = scalar, ir.VectorType(element, LANES)
+        super().__init__(f"Vector({scalar}, {LANES})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, vector.llvm)
+
+
+floats = Vector(types.float32, ir.FloatType())
+words = Vector(types.uint32, _I32)
+block = types.UniTuple(floats, ROWS)
+
+
+@intrinsic
+def load_words(context, array, index):
+    """array[index : index + LANES] of a flat uint32 array."""
+
+    def generate(context, builder, signature, args):
+        return _load(context, builder, signature, args, _I32)
+
+    return words(array, types.intp), generate
+
+
+@intrinsic
+def load_floats(context, array, index):
+    """array[index : index + LANES] as float32, of a flat array of float32, int8, or uint16 that hold finite float16."""
+    element = {types.float32: ir.FloatType(), types.int8: ir.IntType(8), types.uint16: ir.IntType(16)}[array.dtype]
+
+    def generate(context, builder, signature, args):
+        value = _load(context, builder, signature, args, element)
+        if array.dtype == types.int8:
+            return builder.sitofp(value, floats.llvm)
+        return _from_half(builder, value) if array.dtype == types.uint16 else value
+
+    return floats(array, types.intp), generate
+
+
+@intrinsic
+def store(context, array, index, value):
+    """array[index : index + LANES] = value."""
+
+    def generate(context, builder, signature, args):
+        _store(builder, args[2], _element(context, builder, signature, args))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def store_block(context, array, index, step, value):
+    """array[index + i * step :][:LANES] = value[i] for every row i of a block."""
+
+    def generate(context, builder, signature, args):
+        at = _element(context, builder, signature, args)
+        for row in range(ROWS):
+            _store(builder, builder.extract_value(args[3], row), at)
+            at = builder.gep(at, [args[2]])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+@intrinsic
+def splat(context, number):
+    """A float32 in all lanes."""
+
+    def generate(context, builder, signature, args):
+        return _broadcast(builder, args[0], floats)
+
+    return floats(types.float32), generate
+
+
+@intrinsic
+def fma(context, a, b, c):
+    """a * b + c."""
+
+    def generate(context, builder, signature, args):
+        return _fma(builder, *args)
+
+    return floats(floats, floats, floats), generate
+
+
+@intrinsic
+def zero_block(context):
+    """A block of zeros."""
+
+    def generate(context, builder, signature, args):
+        return context.get_constant_null(block)
+
+    return block(), generate
+
+
+@intrinsic
+def add_products(context, sums, a, array, index):
+    """sums[i] + a * array[index + i] for every row i of a block."""
+
+    def generate(context, builder, signature, args):
+        at = _element(context, builder, signature, args[2:], array)
+        numbers = (builder.load(builder.gep(at, [_I32(row)])) for row in range(ROWS))
+        factors = (_broadcast(builder, number, floats) for number in numbers)
+        return _fma_rows(builder, args[0], args[1], factors)
+
+    return block(block, floats, array, types.intp), generate
+
+
+@intrinsic
+def add_scaled(context, sums, a, values):
+    """sums[i] + a * values[i] for every row i of two blocks."""
+
+    def generate(context, builder, signature, args):
+        factors = (builder.extract_value(args[2], row) for row in range(ROWS))
+        return _fma_rows(builder, args[0], args[1], factors)
+
+    return block(block, floats, block), generate
+
+
+@intrinsic
+def to_floats(context, value):
+    """Words below 2**31 as float32."""
+
+    def generate(context, builder, signature, args):
+        return builder.sitofp(args[0], floats.llvm)
+
+    return floats(words), generate
+
+
+def _operator(function, vector, instruction):
+    """Let `function` of two vectors be one instruction; an integer beside words is first broadcast."""
+
+    @intrinsic
+    def both(context, a, b):
+        def generate(context, builder, signature, args):
+            other = args[1]
+            if b != vector:
+                other = _broadcast(builder, context.cast(builder, other, b, vector.scalar), vector)
+            return getattr(builder, instruction)(args[0], other)
+
+        return vector(vector, b), generate
+
+    @overload(function)
+    def choose(a, b):
+        if a == vector and (b == vector or (vector == words and isinstance(b, types.Integer | types.IntegerLiteral))):
+            return lambda a, b: both(a, b)
+        return None
+
+
+_operator(operator.add, floats, "fadd")
+_operator(operator.sub, floats, "fsub")
+_operator(operator.mul, floats, "fmul")
+_operator(operator.and_, words, "and_")
+_operator(operator.rshift, words, "lshr")
+
+
+def _element(context, builder, signature, args, array=None):
+    """Pointer to args[0][args[1]]."""
+    data = make_array(array or signature.args[0])(context, builder, args[0]).data
+    return builder.gep(data, [args[1]])
+
+
+def _load(context, builder, signature, args, element):
+    kind = ir.VectorType(element, LANES).as_pointer()
+    value = builder.load(builder.bitcast(_element(context, builder, signature, args), kind))
+    value.align = 1
+    return value
+
+
+def _store(builder, value, at):
+    builder.store(value, builder.bitcast(at, floats.llvm.as_pointer())).align = 1
+
+
+def _broadcast(builder, number, vector):
+    undefined = ir.Constant(vector.llvm, ir.Undefined)
+    first = builder.insert_element(undefined, number, _I32(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
+
+
+def _fma(builder, a, b, c):
+    name = f"llvm.fmuladd.v{LANES}f32"
+    kind = ir.FunctionType(floats.llvm, [floats.llvm] * 3)
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), [a, b, c])
+
+
+def _fma_rows(builder, sums, a, factors):
+    for row, factor in enumerate(factors):
+        sums = builder.insert_value(sums, _fma(builder, a, factor, builder.extract_value(sums, row)), row)
+    return sums
+
+
+def _from_half(builder, value):
+    """float16 bits to float32: the fields moved into place, then the exponent's bias corrected by 2**112."""
+    kind = words.llvm
+
+    def constant(number):
+        return ir.Constant(kind, [number] * LANES)
+
+    value = builder.zext(value, kind)
+    magnitude = builder.shl(builder.and_(value, constant(0x7FFF)), constant(13))
+    bias = ir.Constant(floats.llvm, [2.0**112] * LANES)
+    magnitude = builder.bitcast(builder.fmul(builder.bitcast(magnitude, floats.llvm), bias), kind)
+    sign = builder.shl(builder.and_(value, constant(0x8000)), constant(16))
+    return builder.bitcast(builder.or_(magnitude, sign), floats.llvm)
