@@ -15,6 +15,7 @@ from refq.errors import UsageError
 from refq.jobs import golden
 
 RAN = ("passed", "failed", "xfailed")
+REFUSALS = "refusals"  # in an xfails file: the cases where an error is due
 
 
 class Module:
@@ -56,13 +57,14 @@ class Xfail(NamedTuple):
     """A line of an xfails file: the cases of a function that are expected to fail, and why."""
 
     line: int
-    function: str
-    target: str  # a case id, a rule id (has a slash) or *
+    function: str  # or *
+    target: str  # a case id, a rule id (has a slash), * or REFUSALS
     reason: str
 
     def covers(self, function, case):
         """Whether the line speaks of this case."""
-        return function == self.function and (self.target in ("*", case["id"]) or self.target in case["spec"])
+        kinds = ("*", case["id"], *case["spec"], REFUSALS if "raises" in case else None)
+        return self.function in ("*", function) and self.target in kinds
 
 
 def judge(case, result):
@@ -84,7 +86,7 @@ def judge_error(case, names, message, foreign):
 
 
 def read_xfails(path):
-    """The lines of an xfails file: `function target  # reason`; target is a case id, a rule id or *."""
+    """The lines of an xfails file: `function target  # reason`."""
     lines = []
     with open(path, encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
@@ -104,7 +106,7 @@ def conform(implementations, only=(), xfails=(), say=lambda text: None):
         if name not in functions:
             raise UsageError(f"--only {name}: no golden cases of that name; there are {', '.join(functions)}")
     functions = [name for name in functions if not only or name in only]
-    xfails = [line for line in xfails if line.function in functions or line.function not in golden.functions()]
+    xfails = [line for line in xfails if line.function in (*functions, "*") or line.function not in golden.functions()]
     return {
         "golden": golden.version(),
         "functions": functions,
@@ -140,14 +142,12 @@ def _column(implementation, functions, xfails, say):
             for case in golden.load(function):
                 start = time.monotonic()
                 status, text = implementation.run(function, case)
+                seconds = round(time.monotonic() - start, 4)
                 lines = [line for line in xfails if status == "failed" and line.covers(function, case)]
-                if lines:
-                    used.update(lines)
-                    status, text = "xfailed", f"{lines[0].reason} [{text}]"
-                cases.append(
-                    {"function": function, "id": case["id"], "rules": case["spec"], "status": status, "text": text}
-                    | {"seconds": round(time.monotonic() - start, 4)}
-                )
+                used.update(lines)
+                record = {"function": function, "id": case["id"], "rules": case["spec"], "refusal": "raises" in case}
+                record |= {"status": "xfailed" if lines else status, "text": text, "seconds": seconds}
+                cases.append(record | {"reason": lines[0].reason if lines else ""})
     stale = [] if implementation.fault else [_stale(line) for line in xfails if line not in used]
     about = {"name": implementation.name, "version": implementation.version, "fault": implementation.fault}
     return about | {"stale": stale, "cases": cases}

@@ -26,11 +26,11 @@ def writer(path):
 def cell(cases):
     """`passed/total` and the first rule that fails; what was skipped is not in the total."""
     ran = [case for case in cases if case["status"] in RAN]
-    passed = [case for case in ran if case["status"] == "passed"]
-    rules = [case["rules"][0] for case in ran if case["status"] != "passed"]
-    parts = [f"{len(passed)}/{len(ran)}"] if ran else []
+    missed = [case for case in ran if case["status"] != "passed"]
+    missed.sort(key=lambda case: (case["refusal"], case["id"] == "spec-example"))  # wrong numbers first, then the rest
+    parts = [f"{len(ran) - len(missed)}/{len(ran)}"] if ran else []
     parts += [f"+{len(cases) - len(ran)} skipped"] if len(cases) > len(ran) else []
-    return " ".join(parts + rules[:1]) or NOT_OFFERED
+    return " ".join(parts + [case["rules"][0] for case in missed[:1]]) or NOT_OFFERED
 
 
 def rows(report):
@@ -78,7 +78,8 @@ def junit(report):
             test = _test(suite, f"{one['name']}.{case['function']}", case["id"], case["seconds"])
             tag = {"failed": "failure", "skipped": "skipped", "xfailed": "skipped"}.get(case["status"])
             if tag:
-                ET.SubElement(test, tag, message=_xml(f"{', '.join(case['rules'])}: {case['text']}"))
+                reason = f"expected ({case['reason']}): " if case["reason"] else ""
+                ET.SubElement(test, tag, message=_xml(f"{', '.join(case['rules'])}: {reason}{case['text']}"))
         for text in [*one["stale"], *([one["fault"]] if one["fault"] else [])]:
             ET.SubElement(_test(suite, one["name"], "conform", 0), "failure", message=_xml(text))
         statuses = [case["status"] for case in one["cases"]]
@@ -102,16 +103,16 @@ def markdown(report):
 
 
 def _differences(report):
+    """Rows of the second table: cases that differ for one reason, or failed one by one."""
     for one in report["implementations"]:
         groups = {}
         for case in one["cases"]:
             if case["status"] in ("failed", "xfailed"):
-                reason = case["text"].partition(" [")[0] if case["status"] == "xfailed" else case["text"]
-                key = reason if case["status"] == "xfailed" else None
-                groups.setdefault((case["function"], key or case["rules"][0]), []).append((case, reason))
-        for (function, _), members in groups.items():
-            rules = dict.fromkeys(case["rules"][0] for case, _ in members)
-            yield [one["name"], function, ", ".join(rules), str(len(members)), members[0][1]]
+                groups.setdefault(case["reason"] or case["text"], []).append(case)
+        for reason, members in groups.items():
+            names = ", ".join(dict.fromkeys(case["function"] for case in members))
+            rules = list(dict.fromkeys(rule for case in members for rule in case["rules"][:1]))
+            yield [one["name"], names, ", ".join(rules[:3]) + ", .." * (len(rules) > 3), str(len(members)), reason]
 
 
 def _cases(one, function):

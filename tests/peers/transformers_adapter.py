@@ -1,0 +1,59 @@
+"""transformers' LLaMA under our names."""
+
+import importlib.metadata
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama import modeling_llama
+
+NAME, __version__ = "transformers", importlib.metadata.version("transformers")
+__all__ = ["rms_norm", "rope_frequencies", "rope", "llama_forward"]
+
+
+def rms_norm(x, weight, eps):
+    norm = modeling_llama.LlamaRMSNorm(len(weight), eps)
+    norm.weight.data = torch.from_numpy(weight)
+    return norm(torch.from_numpy(x)).detach().numpy()
+
+
+def rope_frequencies(head_dim, theta, scaling=None):
+    rope = {"rope_theta": theta, "rope_type": "default"} | (scaling or {})
+    settings = {
+        "hidden_size": head_dim,
+        "num_attention_heads": 1,
+        "head_dim": head_dim,
+        "max_position_embeddings": 2**20,
+    }
+    config = LlamaConfig(**settings, rope_parameters=rope)
+    return modeling_llama.LlamaRotaryEmbedding(config).inv_freq.double().numpy()
+
+
+def rope(x, positions, frequencies):
+    angles = np.broadcast_to(positions, x.shape[:-1])[..., None] * np.concatenate([frequencies, frequencies])
+    cos, sin = (torch.from_numpy(part(angles).astype(x.dtype)) for part in (np.cos, np.sin))
+    x = torch.from_numpy(x)
+    return modeling_llama.apply_rotary_pos_emb(x[None], x[None], cos, sin, unsqueeze_dim=0)[0][0].numpy()
+
+
+def llama_forward(params, tokens, config):
+    D, tied = params["model.embed_tokens.weight"].shape[1], "lm_head.weight" not in params
+    rope = {"rope_theta": config["rope_theta"], "rope_type": "default"} | (config["rope_scaling"] or {})
+    sizes = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps")
+    if config["num_hidden_layers"] == 0:
+        raise NotImplementedError("transformers wants a layer")
+    settings = LlamaConfig(
+        **{name: config[name] for name in sizes},
+        **{"hidden_size": D, "vocab_size": len(params["model.embed_tokens.weight"]), "tie_word_embeddings": tied},
+        **{"intermediate_size": len(params.get("model.layers.0.mlp.up_proj.weight", [0]))},
+        **{"attention_bias": "model.layers.0.self_attn.q_proj.bias" in params, "rope_parameters": rope},
+        **{"mlp_bias": "model.layers.0.mlp.up_proj.bias" in params},
+    )
+    model = LlamaForCausalLM(settings).eval()
+    named = {name: torch.from_numpy(value) for name, value in params.items()}
+    missing, unknown = model.load_state_dict(named, strict=False)
+    left = [n for n in missing if not (tied and n == "lm_head.weight")] + list(unknown)
+    if left:
+        raise NotImplementedError(f"transformers has no place for, or needs, {left}")
+    with torch.no_grad():
+        return model(torch.from_numpy(tokens.astype(np.int64))).logits.numpy()

@@ -1,0 +1,82 @@
+"""Who agrees with whom: the golden cases on our packages and on every peer that is installed.
+
+python -m tools.conformance_matrix run OUT.json [NAME ...]      those that this environment has
+python -m tools.conformance_matrix merge OUT.md REPORT.json ... one table of several environments
+
+A peer is tests/peers/<name>_adapter.py; <name>_xfails.txt beside it says by which rules it differs, and why.
+"""
+
+import contextlib
+import importlib
+import json
+import pathlib
+import shutil
+import sys
+
+from refq.jobs import conform, conform_report
+from refq.jobs.foreign import Program
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PEERS = ROOT / "tests" / "peers"
+HEADING = """# Who agrees with whom
+
+The golden cases on refq, on an adapter written from README.md alone, and on libraries behind the thin adapters of
+`tests/peers`. A cell is passed/total of the cases that could be asked, and the main rule of the first that fails. Where
+a library differs it keeps another rule. That is no fault of it, but a model made by one rule and run by the other is
+another model.
+
+Made by `python -m tools.conformance_matrix`.
+
+"""
+
+
+def names():
+    """Everything that could be run: ours, the adapter in JavaScript, the peers."""
+    return ["refq", "refq_fast", "javascript", *sorted(path.stem[:-8] for path in PEERS.glob("*_adapter.py"))]
+
+
+def implementation(name):
+    """The implementation of that name; ImportError if this environment does not have it."""
+    if name == "javascript":
+        if not shutil.which("node"):
+            raise ImportError("node is not installed")
+        return Program(f"node {PEERS / 'javascript' / 'adapter.mjs'}")
+    module = name if name.startswith("refq") else f"tests.peers.{name}_adapter"
+    return conform.Module(importlib.import_module(module))
+
+
+def expected(name):
+    """The expected failures of that name."""
+    path = PEERS / f"{name}_xfails.txt"
+    return conform.read_xfails(path) if path.exists() else ()
+
+
+def run(chosen):
+    """The report of everything that is installed."""
+    reports = []
+    for name in chosen or names():
+        try:
+            one = implementation(name)
+        except ImportError as reason:
+            print(f"{name}: not here ({reason})", file=sys.stderr)
+        else:
+            reports.append(conform.conform([one], xfails=expected(name)))
+    return conform.merge(reports)
+
+
+def main():
+    """`run` prints the table and exits 1 where something differs unexpectedly; `merge` writes the page."""
+    verb, out, *rest = sys.argv[1:]
+    if verb == "merge":
+        report = conform.merge([json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in rest])
+        pathlib.Path(out).write_text(HEADING + conform_report.markdown(report), encoding="utf-8")
+    else:
+        report = run(rest)
+        pathlib.Path(out).write_text(conform_report.to_json(report), encoding="utf-8")
+        print(conform_report.table(report), end="")
+    return 0 if conform.succeeded(report) else 1
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())
