@@ -9,7 +9,7 @@ from refq.app import engine as engines
 from refq.app import options
 from refq.app.table import table
 from refq.jobs.inspect import inspect_model, summarize
-from refq.jobs.plan import Options
+from refq.jobs.plan import FALLBACKS, RANGES, Options
 from refq.jobs.progress import size
 from refq.jobs.quantize import plan_model, quantize_model
 
@@ -38,14 +38,14 @@ class GroupSize(click.ParamType):
 @click.option(
     "--range",
     "rule",
-    type=click.Choice(["minmax", "percentile", "mse", "sqnr"]),
+    type=click.Choice(RANGES),
     default="minmax",
     show_default=True,
     help="The rule that fits the scales.",
 )
 @click.option(
     "--fallback",
-    type=click.Choice(["refuse", "channel"]),
+    type=click.Choice(FALLBACKS),
     default="refuse",
     show_default=True,
     help="What to do with layers that the group size does not divide.",
@@ -90,7 +90,8 @@ def _report(model, out, run):
     layers = sorted((row for row in tensors if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"])
     grouped = run["options"]["group_size"] not in ("channel", "tensor")
     fallen = [row["name"] for row in tensors if grouped and " channel " in row["format"]]
-    report = {"out": out, "kinds": summarize(tensors, inspect_model(model)["tensors"])}
+    kinds = summarize(tensors, inspect_model(model)["tensors"])
+    report = {"out": out, "bits_per_weight": kinds[-2]["bits_per_weight"], "kinds": kinds}
     return report | {"worst": layers[:WORST], "fallback": fallen, "run": run}
 
 

@@ -47,11 +47,12 @@ def summarize(rows, before):
     Parameters
         rows, before: tensors of inspect_model, of the quantized model and of its original.
     Returns
-        list of dicts: kind, tensors, bits_per_weight, bytes_before, bytes; the last of kind "all".
+        list of dicts: kind, tensors, bits_per_weight, bytes_before, bytes; the last two of kinds "quantized" and "all".
     """
-    totals = []
-    for kind in (*KINDS, "all"):
-        here, there = ([row for row in some if kind in ("all", row["kind"])] for some in (rows, before))
+    totals, quantized = [], {row["name"] for row in rows if row["format"].startswith("int")}
+    for kind in (*KINDS, "quantized", "all"):
+        chosen = {row["name"] for row in rows if kind in ("all", row["kind"])} if kind != "quantized" else quantized
+        here, there = ([row for row in some if row["name"] in chosen] for some in (rows, before))
         if here:
             size, weights = sum(row["bytes"] for row in here), sum(math.prod(row["shape"]) for row in here)
             total = {"kind": kind, "tensors": len(here), "bits_per_weight": six_digits(8 * size / weights)}

@@ -8,6 +8,7 @@ from refq.errors import CheckpointError, GridError
 from refq.files.safetensors import as_float32
 from refq.jobs import figures
 from refq.jobs.plan import row_chunks
+from refq.jobs.workers import in_order
 
 
 def pieces(unit, checkpoint, engine, options, errors):
@@ -37,15 +38,20 @@ def _quantized(checkpoint, unit, engine, options, errors):
     fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
     fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
     one = fit(engine.to_groups(read(0, unit.shape[0]), axis=None)) if strategy == "tensor" else None
-    grids = []
-    for start, stop in row_chunks(unit.shape):
-        w = read(start, stop)
+
+    def work(rows):
+        w = read(*rows)
         groups = engine.to_groups(w, group_size)
         scale, zero_point = one or fit(groups)
         q = engine.quantize(groups, scale, zero_point, qmin, qmax)
-        yield f"{unit.layer}.weight_packed", engine.pack_compressed_tensors(q.reshape(w.shape), bits)
-        errors.append(figures.sums(groups, engine.dequantize(q, scale, zero_point)))
-        grids.append((scale[..., 0], zero_point[..., 0]))
+        far = figures.sums(groups, engine.dequantize(q, scale, zero_point))
+        return engine.pack_compressed_tensors(q.reshape(w.shape), bits), far, (scale[..., 0], zero_point[..., 0])
+
+    grids = []
+    for packed, far, grid in in_order(engine, work, row_chunks(unit.shape)):
+        yield f"{unit.layer}.weight_packed", packed
+        errors.append(far)
+        grids.append(grid)
     scale, zero_point = one or (np.concatenate(column) for column in zip(*grids, strict=True))
     yield f"{unit.layer}.weight_scale", scale
     yield f"{unit.layer}.weight_shape", np.array(unit.shape, np.int64)

@@ -12,7 +12,9 @@ from refq.files.compressed_tensors import Scheme, packed_tensors
 from refq.files.header import DTYPES
 from refq.files.safetensors import header_bytes, plan_offsets
 
-ROW_CHUNK = 2**20  # weights worked on at a time: small enough for the cache, and for Ctrl-C
+ROW_CHUNK = 2**19  # weights worked on at a time: small enough for the cache, for many threads, and for Ctrl-C
+RANGES = ("minmax", "percentile", "mse", "sqnr")
+FALLBACKS = ("refuse", "channel")
 
 
 class Options(NamedTuple):
@@ -73,6 +75,7 @@ def plan_schemes(checkpoint, options):
         GroupSizeError: group_size does not divide the inputs of some layers; all of them are named.
         UsageError: a pattern of keep fits nothing, or fits everything.
     """
+    _check_options(options)
     if checkpoint.schemes:
         raise CheckpointError(f"{checkpoint.directory}: the model is quantized already; give the float model")
     names = linear_names(checkpoint.config)
@@ -140,7 +143,7 @@ def scheme_text(scheme):
 def row_chunks(shape):
     """Pieces (start, stop) of the first axis, of about ROW_CHUNK elements each; a function of the shape alone.
 
-    >>> list(row_chunks((5, 2**19)))
+    >>> list(row_chunks((5, 2**18)))
     [(0, 2), (2, 4), (4, 5)]
     """
     rows = max(1, ROW_CHUNK // max(1, math.prod(shape[1:])))
@@ -150,6 +153,19 @@ def row_chunks(shape):
 def memory_bound(checkpoint):
     """Bytes of memory that quantizing stays below: four times the largest tensor in float32, and 300 MB."""
     return 16 * max(math.prod(info.shape) for _, info in checkpoint.tensors.values()) + 300_000_000
+
+
+def _check_options(options):
+    size = options.group_size
+    right = {
+        "bits": options.bits in range(2, 9),
+        "group_size": size in ("channel", "tensor") or (type(size) is int and size > 0),
+        "range": options.range in RANGES,
+        "fallback": options.fallback in FALLBACKS,
+    }
+    for name, is_right in right.items():
+        if not is_right:
+            raise UsageError(f"{name} is {getattr(options, name)!r}; see Options for what it may be")
 
 
 def _fits(name, pattern):
