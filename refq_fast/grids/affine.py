@@ -4,7 +4,7 @@ import numpy as np
 from numba import prange
 
 from refq import checks
-from refq_fast.kernel import parallel
+from refq_fast.kernel import parallel, serial
 
 CHUNK = 8192  # elements a task: results are elementwise, so the cut never shows
 
@@ -17,8 +17,8 @@ def quantize(x, scale, zero_point, qmin, qmax):
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
     rows, scale, zero_point = as_rows(x, scale, zero_point)
-    q = np.empty(rows.shape, np.int32)
-    _quantize(rows, scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), q)
+    q = np.empty(x.size, np.int32)
+    _quantize(rows.reshape(-1), scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), q)
     return q.reshape(x.shape)
 
 
@@ -30,8 +30,8 @@ def dequantize(q, scale, zero_point):
     """
     q, scale, zero_point = checks.code_arguments(q, scale, zero_point)
     rows, scale, zero_point = as_rows(q, scale, zero_point)
-    x = np.empty(rows.shape, scale.dtype)
-    _dequantize(rows, scale, zero_point, x)
+    x = np.empty(q.size, scale.dtype)
+    _dequantize(rows.reshape(-1), scale, zero_point, x)
     return x.reshape(q.shape)
 
 
@@ -43,8 +43,8 @@ def fake_quantize(x, scale, zero_point, qmin, qmax):
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
     rows, scale, zero_point = as_rows(x, scale, zero_point)
-    x_hat = np.empty_like(rows)
-    _fake_quantize(rows, scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), x_hat)
+    x_hat = np.empty(x.size, x.dtype)
+    _fake_quantize(rows.reshape(-1), scale, zero_point, x.dtype.type(qmin), x.dtype.type(qmax), x_hat)
     return x_hat.reshape(x.shape)
 
 
@@ -57,8 +57,8 @@ def fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax):
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
     g = checks.gradient(g, x)
     rows, scale, zero_point = as_rows(x, scale, zero_point)
-    gx = np.empty_like(rows)
-    _fake_quantize_vjp(g.reshape(rows.shape), rows, scale, zero_point, (x.dtype.type(qmin), x.dtype.type(qmax)), gx)
+    gx, limits = np.empty(x.size, x.dtype), (x.dtype.type(qmin), x.dtype.type(qmax))
+    _fake_quantize_vjp(np.ascontiguousarray(g).reshape(-1), rows.reshape(-1), scale, zero_point, limits, gx)
     return gx.reshape(x.shape)
 
 
@@ -79,47 +79,78 @@ def as_rows(x, scale, zero_point):
     return np.ascontiguousarray(x).reshape(shape), scale, zero_point
 
 
+# The arrays come flat. A task takes CHUNK elements, and within them each run of one row: one scale, one zero point.
+
+
 @parallel
 def _quantize(x, scale, zero_point, qmin, qmax, q):
-    rows, columns = x.shape
-    chunks = (columns + CHUNK - 1) // CHUNK
-    for task in prange(rows * chunks):
-        row, first = task // chunks, (task % chunks) * CHUNK
-        s, z = scale[row], zero_point[row]
-        for j in range(first, min(first + CHUNK, columns)):
-            q[row, j] = np.int32(min(max(np.rint(x[row, j] / s) + z, qmin), qmax))
+    columns = x.size // max(scale.size, 1)
+    for task in prange((x.size + CHUNK - 1) // CHUNK):
+        at, stop = task * CHUNK, min(task * CHUNK + CHUNK, x.size)
+        while at < stop:
+            row = at // columns
+            end = min(stop, row * columns + columns)
+            _quantize_run(x[at:end], scale[row], zero_point[row], qmin, qmax, q[at:end])
+            at = end
+
+
+@serial
+def _quantize_run(x, s, z, qmin, qmax, q):
+    for i in range(x.size):
+        q[i] = np.int32(min(max(np.rint(x[i] / s) + z, qmin), qmax))
 
 
 @parallel
 def _dequantize(q, scale, zero_point, x):
-    rows, columns = q.shape
-    chunks = (columns + CHUNK - 1) // CHUNK
-    for task in prange(rows * chunks):
-        row, first = task // chunks, (task % chunks) * CHUNK
-        s, z = scale[row], zero_point[row]
-        for j in range(first, min(first + CHUNK, columns)):
-            x[row, j] = q[row, j] - z  # exact in integers, exact in float32
-            x[row, j] *= s
+    columns = q.size // max(scale.size, 1)
+    for task in prange((q.size + CHUNK - 1) // CHUNK):
+        at, stop = task * CHUNK, min(task * CHUNK + CHUNK, q.size)
+        while at < stop:
+            row = at // columns
+            end = min(stop, row * columns + columns)
+            _dequantize_run(q[at:end], scale[row], np.int32(zero_point[row]), x[at:end])
+            at = end
+
+
+@serial
+def _dequantize_run(q, s, z, x):
+    for i in range(q.size):
+        x[i] = np.int32(q[i] - z)  # exact in integers, exact in float32
+        x[i] *= s
 
 
 @parallel
 def _fake_quantize(x, scale, zero_point, qmin, qmax, x_hat):
-    rows, columns = x.shape
-    chunks = (columns + CHUNK - 1) // CHUNK
-    for task in prange(rows * chunks):
-        row, first = task // chunks, (task % chunks) * CHUNK
-        s, z = scale[row], zero_point[row]
-        for j in range(first, min(first + CHUNK, columns)):
-            x_hat[row, j] = (min(max(np.rint(x[row, j] / s) + z, qmin), qmax) - z) * s
+    columns = x.size // max(scale.size, 1)
+    for task in prange((x.size + CHUNK - 1) // CHUNK):
+        at, stop = task * CHUNK, min(task * CHUNK + CHUNK, x.size)
+        while at < stop:
+            row = at // columns
+            end = min(stop, row * columns + columns)
+            _fake_quantize_run(x[at:end], scale[row], zero_point[row], qmin, qmax, x_hat[at:end])
+            at = end
+
+
+@serial
+def _fake_quantize_run(x, s, z, qmin, qmax, x_hat):
+    for i in range(x.size):
+        x_hat[i] = (min(max(np.rint(x[i] / s) + z, qmin), qmax) - z) * s
 
 
 @parallel
 def _fake_quantize_vjp(g, x, scale, zero_point, limits, gx):
-    rows, columns = x.shape
-    chunks = (columns + CHUNK - 1) // CHUNK
-    for task in prange(rows * chunks):
-        row, first = task // chunks, (task % chunks) * CHUNK
-        s, z = scale[row], zero_point[row]
-        for j in range(first, min(first + CHUNK, columns)):
-            u = np.rint(x[row, j] / s) + z
-            gx[row, j] = g[row, j] if limits[0] <= u <= limits[1] else s * 0
+    columns = x.size // max(scale.size, 1)
+    for task in prange((x.size + CHUNK - 1) // CHUNK):
+        at, stop = task * CHUNK, min(task * CHUNK + CHUNK, x.size)
+        while at < stop:
+            row = at // columns
+            end = min(stop, row * columns + columns)
+            _vjp_run(g[at:end], x[at:end], scale[row], zero_point[row], limits, gx[at:end])
+            at = end
+
+
+@serial
+def _vjp_run(g, x, s, z, limits, gx):
+    for i in range(x.size):
+        u = np.rint(x[i] / s) + z
+        gx[i] = g[i] if limits[0] <= u <= limits[1] else s * 0
