@@ -110,7 +110,7 @@ def log_softmax(x):
 
 
 def silu(x):
-    return _run("Swish", x)
+    return _run("Mul", x, _run("Sigmoid", x))
 
 
 def swiglu(gate, up):
@@ -164,8 +164,8 @@ def _run(node, *inputs, to=None, domain="", outputs=("y",), **attributes):
         nodes.append(helper.make_node("Cast", ["y"], ["z"], to=to))
     results = [helper.make_empty_tensor_value_info(name) for name in (["z"] if to else outputs)]
     graph = helper.make_graph(nodes, node, heads, results, constants)
-    opsets = [helper.make_opsetid("", 24), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=11)
+    opsets = [helper.make_opsetid("", 25), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=12)
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)[0]

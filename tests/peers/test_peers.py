@@ -1,0 +1,34 @@
+"""Every peer that is installed differs from SPEC.md exactly where the file beside its adapter says so."""
+
+import warnings
+
+import pytest
+
+from refq.jobs import conform, conform_report
+from tools import conformance_matrix
+
+PEERS = [name for name in conformance_matrix.names() if not name.startswith("refq")]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", PEERS)
+def test_peer(name):
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            peer = conformance_matrix.implementation(name)
+        except ImportError as reason:
+            pytest.skip(f"{name} is not installed: {reason}")
+        report = conform.conform([peer], xfails=conformance_matrix.expected(name))
+    assert conform.succeeded(report), "\n".join(conform_report.faults(report))
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name != "javascript"])
+def test_every_line_gives_the_rule_and_the_reason(name):
+    path = conformance_matrix.PEERS / f"{name}_xfails.txt"
+    assert not path.exists() or conformance_matrix.expected(name)
+
+
+def test_ours_are_in_the_matrix():
+    report = conformance_matrix.run(["refq", "refq_fast"])
+    assert [one["name"] for one in report["implementations"]] == ["refq", "refq_fast"]
+    assert conform.succeeded(report), "\n".join(conform_report.faults(report))
