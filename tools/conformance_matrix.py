@@ -2,6 +2,7 @@
 
 python -m tools.conformance_matrix run OUT.json [NAME ...]      those that this environment has
 python -m tools.conformance_matrix merge OUT.md REPORT.json ... one table of several environments
+python -m tools.conformance_matrix confirm REPORT.json ...      MANIFEST.json: which case which library gives
 
 A peer is tests/peers/<name>_adapter.py; <name>_xfails.txt beside it says by which rules it differs, and why.
 """
@@ -18,6 +19,7 @@ from refq.jobs.foreign import Program
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PEERS = ROOT / "tests" / "peers"
+OURS = ("refq", "refq_fast", "javascript")
 HEADING = """# Who agrees with whom
 
 The golden cases on refq, on an adapter written from README.md alone, and on libraries behind the thin adapters of
@@ -32,7 +34,7 @@ Made by `python -m tools.conformance_matrix`.
 
 def names():
     """Everything that could be run: ours, the adapter in JavaScript, the peers."""
-    return ["refq", "refq_fast", "javascript", *sorted(path.stem[:-8] for path in PEERS.glob("*_adapter.py"))]
+    return [*OURS, *sorted(path.stem[:-8] for path in PEERS.glob("*_adapter.py"))]
 
 
 def implementation(name):
@@ -64,17 +66,41 @@ def run(chosen):
     return conform.merge(reports)
 
 
+def confirm(report, manifest):
+    """Put into the manifest which libraries gave the answer of which case; an error confirms nothing."""
+    confirmed = manifest["confirmed"]
+    for one in report["implementations"]:
+        if one["name"] in OURS:
+            continue
+        for peers in confirmed.values():
+            for key in [key for key in peers if key.startswith(f"{one['name']}@")]:
+                del peers[key]
+        for case in one["cases"]:
+            if case["status"] == "passed" and not case["refusal"]:
+                peers = confirmed.setdefault(case["function"], {})
+                peers.setdefault(f"{one['name']}@{one['version']}", []).append(case["id"])
+
+
 def main():
     """`run` prints the table and exits 1 where something differs unexpectedly; `merge` writes the page."""
-    verb, out, *rest = sys.argv[1:]
-    if verb == "merge":
-        report = conform.merge([json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in rest])
-        pathlib.Path(out).write_text(HEADING + conform_report.markdown(report), encoding="utf-8")
-    else:
-        report = run(rest)
-        pathlib.Path(out).write_text(conform_report.to_json(report), encoding="utf-8")
+    verb, *paths = sys.argv[1:]
+    if verb == "run":
+        report = run(paths[1:])
+        pathlib.Path(paths[0]).write_text(conform_report.to_json(report), encoding="utf-8")
         print(conform_report.table(report), end="")
+    elif verb == "merge":
+        report = conform.merge(map(_read, paths[1:]))
+        pathlib.Path(paths[0]).write_text(HEADING + conform_report.markdown(report), encoding="utf-8")
+    else:
+        report, path = conform.merge(map(_read, paths)), ROOT / "golden" / "MANIFEST.json"
+        manifest = _read(path)
+        confirm(report, manifest)
+        path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return 0 if conform.succeeded(report) else 1
+
+
+def _read(path):
+    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def succeeded(report):
 
 def merge(reports):
     """One report of several runs: an implementation seen twice is taken from the last."""
+    reports = list(reports)
     columns = {one["name"]: one for report in reports for one in report["implementations"]}
     if len({report["golden"] for report in reports}) != 1:
         raise UsageError("the reports are of different golden sets; run them on the same one")

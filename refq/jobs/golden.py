@@ -27,8 +27,9 @@ def functions(root=None):
 
 def version(root=None):
     """Version of the golden set, with the digest that tells two drafts apart."""
-    manifest = ((root or folder()) / "MANIFEST.json").read_bytes()
-    return f"{json.loads(manifest)['version']} ({hashlib.sha256(manifest).hexdigest()[:12]})"
+    manifest = json.loads(((root or folder()) / "MANIFEST.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
+    return f"{manifest['version']} ({digest[:12]})"
 
 
 def load(function, root=None):

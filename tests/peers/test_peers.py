@@ -32,3 +32,16 @@ def test_ours_are_in_the_matrix():
     report = conformance_matrix.run(["refq", "refq_fast"])
     assert [one["name"] for one in report["implementations"]] == ["refq", "refq_fast"]
     assert conform.succeeded(report), "\n".join(conform_report.faults(report))
+
+
+def test_only_answers_of_others_confirm():
+    report = conform.conform([conform.Module("refq")], only=["integer_range"])
+    manifest = {"confirmed": {"integer_range": {"peer@1": ["gone"], "other@1": ["a"]}}}
+    conformance_matrix.confirm(report, manifest)
+    assert manifest["confirmed"]["integer_range"] == {"peer@1": ["gone"], "other@1": ["a"]}
+    report["implementations"][0] |= {"name": "peer", "version": "2"}
+    conformance_matrix.confirm(report, manifest)
+    refusals = {case["id"] for case in report["implementations"][0]["cases"] if case["refusal"]}
+    assert set(manifest["confirmed"]["integer_range"]) == {"peer@2", "other@1"}
+    assert refusals.isdisjoint(manifest["confirmed"]["integer_range"]["peer@2"])
+    assert refusals
