@@ -135,9 +135,7 @@ def spec_examples():
         call, _, result = " ".join(block.split()).rpartition(" -> ")
         tree = ast.parse(call, mode="eval").body
         args = {k.arg: _literal(k.value) for k in tree.keywords}
-        result = ast.parse(result, mode="eval").body
-        parts = [_literal(e) for e in result.elts] if isinstance(result, ast.Tuple) else _literal(result)
-        found.append((tree.func.id, args, parts))
+        found.append((tree.func.id, args, _literal(ast.parse(result, mode="eval").body)))
     return found
 
 
@@ -179,7 +177,11 @@ def _sizes(value):
 
 
 def _literal(node):
-    """A Python literal as JSON form: list of decimals float32, list of integers int32, dtype([...]) as written."""
+    """A Python literal as JSON form: decimals float32, integers int32, dtype([...]) as written; a tuple is a list."""
+    if isinstance(node, ast.Tuple):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return {key.value: _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
     dtype = None
     if isinstance(node, ast.Call):
         dtype, node = node.func.id, node.args[0]

@@ -133,4 +133,8 @@ def _rotation(start, tokens, config, ops):
 def _appended(past, k, v):
     if past is None:
         return k, v
+    B, K, _, d = k.shape
+    for old in past:
+        if old.ndim != 4 or old.shape != (B, K, past[0].shape[2], d):
+            raise ShapeError(f"cache has the shape {old.shape}; ({B}, {K}, S, {d}) is needed, the same for k and v")
     return np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)

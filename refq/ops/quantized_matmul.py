@@ -22,6 +22,7 @@ def quantized_matmul(x, packed, scale, zero_point, bits):
     Raises
         ShapeError: the shapes do not fit.
         GridError: bits, scale or zero_point breaks its rule.
+        FormatError: a bit after the last code is 1.
 
     >>> quantized_matmul(np.float32([1, 2]), np.uint8([[0x21]]), np.float32([[0.5]]), np.int32([[0]]), 4)
     array([2.5], dtype=float32)

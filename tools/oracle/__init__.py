@@ -12,7 +12,7 @@ from tools.oracle.numbers import Bounded, decode, encode
 
 def modules():
     """The oracle's modules, one a room."""
-    found = [m.name for m in pkgutil.iter_modules(__path__) if m.name != "numbers"]
+    found = [m.name for m in pkgutil.iter_modules(__path__) if m.name not in ("numbers", "reals")]
     return [importlib.import_module(f"{__name__}.{name}") for name in sorted(found)]
 
 

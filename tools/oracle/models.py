@@ -1,0 +1,97 @@
+"""LLaMA at 50 digits."""
+
+from tools.oracle.numbers import Array, Bounded, rows
+from tools.oracle.ops import (
+    bounded_list,
+    causal_attention_of,
+    embed,
+    frequency,
+    linear_of,
+    rms_norm_of,
+    rope_of,
+    swiglu_of,
+)
+from tools.oracle.reals import bounded, lift
+
+
+def llama_forward(params, tokens, config):
+    logits, _ = _llama(params, tokens, None, config)
+    return bounded(logits)
+
+
+def llama_decode(params, tokens, cache, config):
+    logits, cache = _llama(params, tokens, cache, config)
+    value, within = bounded(logits)
+    layers = [bounded_list(pair) for pair in cache]
+    return Bounded([value, [pair.value for pair in layers]], [within, [pair.within for pair in layers]])
+
+
+def _llama(params, tokens, cache, config):
+    weights = {name: lift(array) for name, array in params.items()}
+    B, T = tokens.shape
+    heads, K, d = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
+    half = range(d // 2)
+    frequencies = Array(
+        "float64", (d // 2,), [frequency(i, d, config["rope_theta"], config["rope_scaling"]) for i in half]
+    )
+    past = cache[0][0].shape[2] if cache else 0
+    positions = Array("int32", (T,), list(range(past, past + T)))
+    grown = []
+
+    def rotated(x):
+        return rope_of(x, positions, frequencies)
+
+    x = lift(embed(tokens, params["model.embed_tokens.weight"]))
+    for layer in range(config["num_hidden_layers"]):
+
+        def norm(name, x, layer=layer):
+            return rms_norm_of(x, weights[f"model.layers.{layer}.{name}.weight"], config["rms_norm_eps"])
+
+        def linear(name, x, layer=layer):
+            name = f"model.layers.{layer}.{name}"
+            return linear_of(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+        h = norm("input_layernorm", x)
+        q, k, v = (linear(f"self_attn.{name}_proj", h) for name in "qkv")
+        q, k, v = rotated(_heads_first(q, heads, d)), rotated(_heads_first(k, K, d)), _heads_first(v, K, d)
+        if cache:
+            k, v = _joined(lift(cache[layer][0]), k), _joined(lift(cache[layer][1]), v)
+        grown.append((k, v))
+        y = causal_attention_of(q._replace(shape=(B, K, heads // K, T, d)), k, v)
+        y = _heads_last(y._replace(shape=(B, heads, T, d)))
+        x = _plus(x, linear("self_attn.o_proj", y))
+        h = norm("post_attention_layernorm", x)
+        x = _plus(x, linear("mlp.down_proj", swiglu_of(linear("mlp.gate_proj", h), linear("mlp.up_proj", h))))
+    x = rms_norm_of(x, weights["model.norm.weight"], config["rms_norm_eps"])
+    head = weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
+    return linear_of(x, head), grown
+
+
+def _heads_first(x, heads, d):
+    """(B, T, heads * d) to (B, heads, T, d)."""
+    B, T, _ = x.shape
+    parts = [x.data[i : i + d] for i in range(0, len(x.data), d)]  # (B, T, heads)
+    data = [v for b in range(B) for h in range(heads) for t in range(T) for v in parts[(b * T + t) * heads + h]]
+    return Array(x.dtype, (B, heads, T, d), data)
+
+
+def _heads_last(x):
+    """(B, heads, T, d) to (B, T, heads * d)."""
+    B, heads, T, d = x.shape
+    parts = rows(x)
+    data = [v for b in range(B) for t in range(T) for h in range(heads) for v in parts[(b * heads + h) * T + t]]
+    return Array(x.dtype, (B, T, heads * d), data)
+
+
+def _joined(past, new):
+    """Along the positions of (B, K, S, d)."""
+    B, K, S, d = past.shape
+    T = new.shape[2]
+    data = []
+    for n in range(B * K):
+        data += past.data[n * S * d : (n + 1) * S * d] + new.data[n * T * d : (n + 1) * T * d]
+    return Array(new.dtype, (B, K, S + T, d), data)
+
+
+def _plus(a, b):
+    return Array(a.dtype, a.shape, [p + q for p, q in zip(a.data, b.data, strict=True)])
