@@ -9,6 +9,7 @@ import numpy as np
 from refq.errors import CheckpointError
 from refq.files.safetensors import opened, read_header, read_rows, read_tensor
 from refq.files.strict import read_bytes
+from refq.files.tokenizer import open_tokenizer
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
 
@@ -30,12 +31,15 @@ def check_inputs(checkpoint):
         dict, file name -> sha256 in hex, sorted by name.
     Raises
         CheckpointError: NaN or infinity; names file, tensor and place.
+        TokenizerError: a tokenizer.json that is there, but malformed or larger than the embedding.
     """
-    digests = {}
+    digests, small = {}, carried(checkpoint.directory)
+    if "tokenizer.json" in small:
+        open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
     with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
         for file in checkpoint.files:
             digests[os.path.basename(file)] = _check_weights(file, advance)
-    for name in ("config.json", *carried(checkpoint.directory)):
+    for name in ("config.json", *small):
         digests[name] = hashlib.sha256(read_small(checkpoint.directory, name)).hexdigest()
     return dict(sorted(digests.items()))
 

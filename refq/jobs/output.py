@@ -111,7 +111,12 @@ def publish(room, out):
     _sync_directory(model)
     if os.path.lexists(out):
         os.rename(out, old)
-    os.rename(model, out)
+    try:
+        os.rename(model, out)
+    except OSError:
+        if os.path.lexists(old):
+            os.rename(old, out)
+        raise
     _sync_directory(os.path.dirname(out))
 
 

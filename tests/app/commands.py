@@ -1,0 +1,70 @@
+"""How the tests of the command line call it: in this process, or in one of its own."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+from click.testing import CliRunner
+
+from refq.app.main import main
+from refq.files.checkpoint import linear_names, open_checkpoint
+from tests.files.models import model
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def refq(*arguments):
+    """Run a command here; gives exit_code, stdout and stderr."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="refq")
+
+
+def start(*arguments, **options):
+    """Start a command in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": ROOT} | options.pop("env", {})
+    command = [sys.executable, *options.pop("python", ["-m", "refq"]), *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def digests(directory):
+    """File name -> sha256 of its bytes."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
+
+
+def small(directory, dtype=np.float32, **changes):
+    """A tiny float model whose linear layers take groups of 8."""
+    return model(directory, dtype, **changes)
+
+
+def decoded(directory):
+    """Every quantized weight of a directory as float32, by the words of the format alone: no packing of refq."""
+    checkpoint = open_checkpoint(directory)
+    for layer in linear_names(checkpoint.config):
+        if layer in checkpoint.schemes:
+            yield layer, _decode(checkpoint, layer, checkpoint.schemes[layer])
+
+
+def _decode(checkpoint, layer, scheme):
+    rows, columns = checkpoint.read(f"{layer}.weight_shape")
+    q = _codes(checkpoint.read(f"{layer}.weight_packed"), scheme.bits, columns)
+    scale = checkpoint.read(f"{layer}.weight_scale").reshape(-1, 1) if scheme.strategy == "tensor" else None
+    scale = checkpoint.read(f"{layer}.weight_scale") if scale is None else scale
+    zero_point = np.zeros(scale.shape, np.int64)
+    if not scheme.symmetric:
+        stored = checkpoint.read(f"{layer}.weight_zero_point")
+        packed = scheme.strategy != "tensor"
+        zero_point = _codes(stored.T, scheme.bits, rows).T if packed else stored.reshape(1, 1).astype(np.int64)
+    scale, zero_point = (
+        np.repeat(np.broadcast_to(value, (rows, value.shape[1])), columns // value.shape[1], axis=1)
+        for value in (scale, zero_point)
+    )
+    return (q - zero_point).astype(np.float32) * scale
+
+
+def _codes(words, bits, length):
+    stream = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
+    fields = stream[:, : length * bits].reshape(len(words), length, bits).astype(np.int64)
+    return fields @ (1 << np.arange(bits)) - 2 ** (bits - 1)
