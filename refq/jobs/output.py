@@ -105,11 +105,13 @@ def write_file(path, data):
         os.close(file)
 
 
-def publish(room, out):
+def publish(room, out, replace):
     """Give the finished model its name, and put what was there aside until it has."""
     model, old = os.path.join(room, "model"), os.path.join(room, "old")
     _sync_directory(model)
     if os.path.lexists(out):
+        if not replace:
+            raise FileError(f"{out}: it has appeared meanwhile; the finished model is in {model}")
         os.rename(out, old)
     try:
         os.rename(model, out)

@@ -42,6 +42,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     needed = bytes_needed(shards)
     say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
+        output.check_paths(model, out, resume or overwrite)  # claim may have brought OUT back
         if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
             output.discard(room)
             return record
@@ -54,7 +55,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
             except RefqError:
                 output.discard(room)  # the input is at fault: there is nothing to continue
                 raise
-            output.publish(room, target)
+            output.publish(room, target, overwrite)
     return record
 
 

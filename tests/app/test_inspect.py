@@ -1,0 +1,83 @@
+"""refq inspect: the figures of a model, recorded and measured."""
+
+import json
+
+import numpy as np
+import pytest
+
+import refq
+import refq_fast
+from refq.files.checkpoint import open_checkpoint
+from refq.jobs.inspect import inspect_model
+from refq.jobs.plan import Options
+from refq.jobs.quantize import quantize_model
+from tests.app.commands import decoded, small
+from tests.app.commands import refq as run
+from tests.files.models import arrays, save, write_config
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return small(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.mark.parametrize("options", [Options(4, 8), Options(3, "channel", False), Options(5, "tensor", False, "mse")])
+@pytest.mark.parametrize("engine", [refq, refq_fast], ids=["refq", "refq_fast"])
+def test_measured_figures_are_those_recorded_and_those_of_the_format(options, engine, tiny, tmp_path):
+    quantize_model(tiny, tmp_path / "out", engine, options)
+    recorded = inspect_model(tmp_path / "out")["tensors"]
+    measured = inspect_model(tmp_path / "out", tiny, engine)["tensors"]
+    weights, originals = dict(decoded(tmp_path / "out")), open_checkpoint(tiny)
+    for there, here in zip(recorded, measured, strict=True):
+        layer = here["name"].removesuffix(".weight")
+        if layer not in weights:
+            assert (here["sqnr_db"], here["max_error"]) == (None, 0.0)
+            continue
+        assert here == there
+        w = originals.read(here["name"]).astype(np.float64)
+        error = w - weights[layer]
+        assert here["max_error"] == pytest.approx(np.abs(error).max(), rel=1e-5)
+        assert here["sqnr_db"] == pytest.approx(10 * np.log10((w**2).sum() / (error**2).sum()), rel=1e-5)
+
+
+def test_the_table(tiny, tmp_path):
+    quantize_model(tiny, tmp_path / "out", refq, Options(4, 8))
+    result = run("inspect", tmp_path / "out")
+    assert result.exit_code == 0
+    line = next(line for line in result.stdout.splitlines() if "layers.1.mlp.down_proj" in line)
+    assert line.split()[:4] == ["model.layers.1.mlp.down_proj.weight", "16x32", "int4", "8"]
+    assert "quantized by refq" in result.stdout
+    assert "int4" not in run("inspect", tiny).stdout
+    found = json.loads(run("inspect", tmp_path / "out", "--original", tiny, "--json").stdout)
+    assert len(found["tensors"]) == 21
+    assert found["run"]["command"] == "quantize"
+
+
+def test_two_float_models_are_compared_too(tiny, tmp_path):
+    other = small(tmp_path / "half", np.float16)
+    rows = json.loads(run("inspect", other, "--original", tiny, "--json").stdout)["tensors"]
+    assert all(row["format"] == "F16" for row in rows)
+    assert all(60 < row["sqnr_db"] < 90 for row in rows)
+
+
+def test_another_model_is_not_the_original(tiny, tmp_path):
+    other = small(tmp_path / "other", num_hidden_layers=1)
+    result = run("inspect", tiny, "--original", other)
+    assert result.exit_code == 2
+    assert "has other tensors than" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{", "[]", "{}", '{"run":{},"figures":{"a":{}}}', '{"run":{},"figures":{"a":{"sqnr_db":"x","max_error":1}}}'],
+)
+def test_a_record_that_is_not_ours(said, tmp_path):
+    write_config(tmp_path)
+    save(tmp_path / "model.safetensors", arrays(tmp_path), {"refq": said})
+    result = run("inspect", tmp_path)
+    assert result.exit_code == 3
+    assert "model.safetensors: the metadata `refq`" in result.stderr
+
+
+def test_a_missing_model():
+    assert run("inspect", "nowhere").exit_code == 2
