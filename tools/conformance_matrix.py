@@ -2,7 +2,7 @@
 
 python -m tools.conformance_matrix run OUT.json [NAME ...]      those that this environment has
 python -m tools.conformance_matrix merge OUT.md REPORT.json ... one table of several environments
-python -m tools.conformance_matrix confirm REPORT.json ...      MANIFEST.json: which case which library gives
+python -m tools.conformance_matrix confirm REPORT.json ...      MANIFEST.json: which library confirms which function
 
 A peer is tests/peers/<name>_adapter.py; <name>_xfails.txt beside it says by which rules it differs, and why.
 """
@@ -67,18 +67,15 @@ def run(chosen):
 
 
 def confirm(report, manifest):
-    """Put into the manifest which libraries gave the answer of which case; an error confirms nothing."""
-    confirmed = manifest["confirmed"]
+    """Put into the manifest which libraries give every answer of a function that they can express."""
     for one in report["implementations"]:
-        if one["name"] in OURS:
-            continue
-        for peers in confirmed.values():
-            for key in [key for key in peers if key.startswith(f"{one['name']}@")]:
-                del peers[key]
-        for case in one["cases"]:
-            if case["status"] == "passed" and not case["refusal"]:
-                peers = confirmed.setdefault(case["function"], {})
-                peers.setdefault(f"{one['name']}@{one['version']}", []).append(case["id"])
+        for function in report["functions"] if one["name"] not in OURS else ():
+            cases = [case for case in one["cases"] if case["function"] == function and not case["refusal"]]
+            statuses = {case["status"] for case in cases if case["status"] in conform.RAN}
+            if statuses == {"passed"}:
+                peers = manifest["confirmed"].get(function, [])
+                others = [peer for peer in peers if not peer.startswith(f"{one['name']}@")]
+                manifest["confirmed"][function] = [*others, f"{one['name']}@{one['version']}"]
 
 
 def main():

@@ -36,18 +36,19 @@ def unpack_codes(packed, bits, length):
 
 
 def quantized_matmul(x, packed, scale, zero_point, bits):
-    length, groups, half = x.shape[-1], scale.shape[1], _half(bits)
-    size = length // groups if groups > 1 else next((n for n in (32, 64, 128) if n >= length), 0)
-    if size not in (32, 64, 128):
-        raise NotImplementedError("a group has 32, 64 or 128 values")
-    u = np.zeros((len(packed), groups * size), np.int32)
-    u[:, :length] = numbers_of(packed, bits, length) ^ half
-    wide = np.zeros((x[..., 0].size, groups * size), x.dtype)
-    wide[:, :length] = x.reshape(-1, length)
+    rows, groups = scale.shape
+    half, q = _half(bits), numbers_of(packed, bits, x.shape[-1]).reshape(rows, groups, -1)
+    size = next((size for size in (32, 64, 128) if size >= q.shape[-1]), None)
+    if size is None or packed.shape[-1] != -(-x.shape[-1] * bits // 8):
+        raise NotImplementedError("a group has at most 128 values; mlx does not check the length of the words")
+    u = np.zeros((rows, groups, size), np.int32)  # a shorter group is filled up: with zeros of x
+    u[..., : q.shape[-1]] = q ^ half  # two's complement to unsigned
+    wide = np.zeros((x[..., 0].size, groups, size), x.dtype)
+    wide[..., : q.shape[-1]] = x.reshape(-1, groups, q.shape[-1])
     bias = -(zero_point + half).astype(scale.dtype) * scale
-    words = mx.array(np.ascontiguousarray(low_first(u, bits)).view(np.uint32))
-    y = mx.quantized_matmul(mx.array(wide), words, mx.array(scale), mx.array(bias), group_size=size, bits=bits)
-    return np.array(y).reshape(*x.shape[:-1], len(packed))
+    words = mx.array(np.ascontiguousarray(low_first(u.reshape(rows, -1), bits)).view(np.uint32))
+    parts = mx.array(wide.reshape(len(wide), -1)), words, mx.array(scale), mx.array(bias)
+    return np.array(mx.quantized_matmul(*parts, group_size=size, bits=bits)).reshape(*x.shape[:-1], rows)
 
 
 def e2m1_codebook():
@@ -58,10 +59,12 @@ def e2m1_codebook():
 
 
 def embed(tokens, weight):
+    _inside(tokens, len(weight))
     return _forward(lambda weight: weight[mx.array(tokens)], weight)
 
 
 def embed_vjp(g, tokens, weight):
+    _inside(tokens, len(weight))
     return _vjp(lambda weight: weight[mx.array(tokens)], g, weight)[0]
 
 
@@ -83,11 +86,11 @@ def softmax_vjp(g, x):
 
 
 def log_softmax(x):
-    return _forward(nn.log_softmax, x)
+    return _forward(_log_softmax, x)
 
 
 def log_softmax_vjp(g, x):
-    return _vjp(nn.log_softmax, g, x)[0]
+    return _vjp(_log_softmax, g, x)[0]
 
 
 def silu(x):
@@ -115,16 +118,17 @@ def rms_norm_vjp(g, x, weight, eps):
 
 
 def rope(x, positions, frequencies):
-    if x.ndim < 2 or x.dtype != np.float32:
-        raise NotImplementedError("x has a time axis and is float32")
-    T, times = x.shape[-2], np.broadcast_to(positions, x.shape[:-1])
-    first = int(times.reshape(-1)[0])
-    if (times != np.arange(first, first + T)).any():
-        raise NotImplementedError("positions are consecutive")
-    periods = mx.array((1 / frequencies).astype(np.float32))
-    flat = mx.array(x.reshape(1, -1, T, x.shape[-1]))
-    settings = {"traditional": False, "base": None, "scale": 1.0, "offset": first, "freqs": periods}
-    return np.array(mx.fast.rope(flat, x.shape[-1], **settings)).reshape(x.shape)
+    if x.dtype != np.float32:
+        raise NotImplementedError("x is float32")
+    settings = {
+        "traditional": False,
+        "base": None,
+        "scale": 1.0,
+        "freqs": mx.array((1 / frequencies).astype(np.float32)),
+    }
+    times, width = np.broadcast_to(positions, x.shape[:-1]).reshape(-1), x.shape[-1]
+    pairs = zip(x.reshape(-1, 1, 1, width), times.tolist(), strict=True)
+    return np.array([mx.fast.rope(mx.array(v)[None], width, offset=t, **settings) for v, t in pairs]).reshape(x.shape)
 
 
 def causal_attention(q, k, v):
@@ -136,16 +140,29 @@ def causal_attention_vjp(g, q, k, v):
 
 
 def cross_entropy(logits, targets):
+    _inside(targets, logits.shape[-1])
     return _forward(lambda logits: nn.losses.cross_entropy(logits, mx.array(targets)), logits)
 
 
 def cross_entropy_vjp(g, logits, targets):
+    _inside(targets, logits.shape[-1])
     return _vjp(lambda logits: nn.losses.cross_entropy(logits, mx.array(targets)), g, logits)[0]
+
+
+def _inside(indices, length):
+    if (indices < 0).any() or (indices >= length).any():
+        raise NotImplementedError("mlx does not check indices: it would read or write outside the array")
 
 
 def _linear(x, weight, *bias):
     y = x @ weight.T
     return y + bias[0] if bias else y
+
+
+def _log_softmax(x):
+    if x.shape[-1] == 1:
+        raise NotImplementedError("mlx.nn.log_softmax crashes the process on a last axis of 1")
+    return nn.log_softmax(x)
 
 
 def _swiglu(gate, up):
@@ -170,10 +187,14 @@ def _half(bits):
 
 
 def _forward(function, *arrays):
+    if any(part.size == 0 for part in arrays):
+        raise NotImplementedError("mlx may crash where there is no element")
     with mx.stream(mx.cpu):
         return np.array(function(*map(mx.array, arrays)))
 
 
 def _vjp(function, g, *arrays):
+    if any(part.size == 0 for part in arrays):
+        raise NotImplementedError("mlx may crash where there is no element")
     with mx.stream(mx.cpu):
         return tuple(np.array(part) for part in mx.vjp(function, [*map(mx.array, arrays)], [mx.array(g)])[1])

@@ -76,20 +76,21 @@ def unpack_codes(packed, bits, length):
 
 
 def quantized_matmul(x, packed, scale, zero_point, bits):
-    length, groups = x.shape[-1], scale.shape[1]
-    size = length // groups if groups > 1 else max(16, 1 << (length - 1).bit_length())
-    half = 2 ** (bits - 1)
-    if bits not in (2, 4, 8) or size < 16 or size & (size - 1):
-        raise NotImplementedError("MatMulNBits takes 2, 4 and 8 bits and blocks of a power of two from 16 on")
+    half, (rows, groups) = 2 ** (bits - 1), scale.shape
+    if bits not in (2, 4, 8):
+        raise NotImplementedError("MatMulNBits takes 2, 4 and 8 bits")
     if zero_point.min() < -half or zero_point.max() >= half:
         raise NotImplementedError("MatMulNBits takes zero points on the grid")
-    u = np.zeros((len(packed), groups * size), np.int32)
-    u[:, :length] = numbers_of(packed, bits, length) ^ half  # two's complement to unsigned
-    words = low_first(u, bits).reshape(len(packed), groups, -1)
-    zeros = low_first(zero_point + half, bits)
-    sizes = {"K": length, "N": len(packed), "bits": bits, "block_size": size, "accuracy_level": 1}  # 1: float32
-    inputs = x, (words, TensorProto.UINT8), scale, (zeros, TensorProto.UINT8)
-    return _run("MatMulNBits", *inputs, domain="com.microsoft", **sizes).reshape(*x.shape[:-1], len(packed))
+    q = numbers_of(packed, bits, x.shape[-1]).reshape(rows, groups, -1)
+    size = max(16, 1 << (q.shape[-1] - 1).bit_length())  # a block is a power of two from 16 on
+    u = np.zeros((rows, groups, size), np.int32)  # a shorter group is filled up: with zeros of x
+    u[..., : q.shape[-1]] = q ^ half  # two's complement to unsigned
+    wide = np.zeros((x[..., 0].size, groups, size), x.dtype)
+    wide[..., : q.shape[-1]] = x.reshape(-1, groups, q.shape[-1])
+    inputs = wide.reshape(len(wide), -1), (low_first(u, bits), TensorProto.UINT8), scale
+    zeros = low_first(zero_point + half, bits), TensorProto.UINT8
+    sizes = {"K": groups * size, "N": rows, "bits": bits, "block_size": size, "accuracy_level": 1}  # 1: float32
+    return _run("MatMulNBits", *inputs, zeros, domain="com.microsoft", **sizes).reshape(*x.shape[:-1], rows)
 
 
 def embed(tokens, weight):
@@ -156,7 +157,7 @@ def _run(node, *inputs, to=None, domain="", outputs=("y",), **attributes):
         if isinstance(value, tuple):
             constants.append(helper.make_tensor(f"i{i}", value[1], value[0].shape, value[0].reshape(-1).tolist()))
         elif value is not None:
-            feeds[f"i{i}"] = np.ascontiguousarray(value)
+            feeds[f"i{i}"] = np.array(value, order="C")
     kinds = {name: helper.np_dtype_to_tensor_dtype(value.dtype) for name, value in feeds.items()}
     heads = [helper.make_tensor_value_info(name, kinds[name], value.shape) for name, value in feeds.items()]
     nodes = [helper.make_node(node, names, outputs, domain=domain, **attributes)]
