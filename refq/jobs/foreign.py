@@ -1,5 +1,6 @@
 """A foreign program under test: the protocol of golden/README.md over JSON lines, and its answers as verdicts."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -35,15 +36,13 @@ class Program:
             self.fault = self._kill(reason)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self._process:
-            try:
-                self._process.send(b'{"cmd": "stop"}')
-                self._process.wait(2.0)
-            except Broken:
-                pass
-            finally:
-                self._kill("")
+            with contextlib.suppress(Broken):
+                if kind is None:  # after Ctrl-C there is no time for manners
+                    self._process.send(b'{"cmd": "stop"}')
+                    self._process.wait(2.0)
+            self._kill("")
 
     def offers(self, function):
         """What the answer to start listed."""

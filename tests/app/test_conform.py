@@ -1,8 +1,10 @@
 """refq conform and refq golden: what is right passes, and everything that is wrong is reported as what it is."""
 
 import json
+import signal
 import sys
 import textwrap
+import time
 import types
 import xml.etree.ElementTree as ET
 
@@ -191,6 +193,32 @@ def test_a_program_that_hangs_is_killed_with_its_children(program):
     column = run(program(change, seconds=0.5))
     assert column["cases"][1]["text"] == "no answer within 0.5 s"
     assert column["cases"][2]["status"] == "passed"
+
+
+def test_a_program_that_does_not_stop_is_killed(program):
+    deaf = """
+import sys, time
+sys.stdin.readline()
+print('{"protocol": 1, "operators": []}', flush=True)
+time.sleep(60)
+"""
+    with program(body=deaf) as made:
+        process = made._process._process
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_an_interrupt_ends_the_program_at_once(program):
+    made, started = program(), time.monotonic()
+
+    def interrupted():
+        with made:
+            made._process.send(b"")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert made._process is None
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize(
