@@ -1,0 +1,87 @@
+"""Kill `refq quantize` at random moments, resume it, and compare every byte with an uninterrupted run.
+
+python -m benchmarks.kills MODEL FOLDER [--kills 20] [-- options of refq quantize]
+
+FOLDER must be on a disk with room for two outputs. Prints one line a trial and writes a dated table; exit 1 if any
+trial differs.
+"""
+
+import argparse
+import datetime
+import hashlib
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def digest(directory):
+    """One sha256 of the names and bytes of all files of a directory."""
+    whole = hashlib.sha256()
+    for path in sorted(directory.iterdir()):
+        with open(path, "rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def quantize(model, out, *options):
+    """A running `refq quantize`."""
+    command = [sys.executable, "-m", "refq", "quantize", str(model), str(out), *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    """Wait for it; its failure is ours."""
+    _, said = process.communicate()
+    if process.returncode:
+        sys.exit(f"refq exited with {process.returncode}: {said}")
+
+
+def trial(model, out, options, moment):
+    """Start afresh, kill after `moment` seconds, resume to the end. Gives how many tensors the kill left finished."""
+    shutil.rmtree(out, ignore_errors=True)
+    process = quantize(model, out, *options)
+    time.sleep(moment)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    journal = out.parent / f".{out.name}.partial" / "journal"
+    finished = max(0, len(journal.read_bytes().splitlines()) - 1) if journal.exists() else 0
+    finish(quantize(model, out, *options, "--resume"))
+    return finished
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("options", nargs="*")
+    given = parser.parse_args()
+    began = time.monotonic()
+    finish(quantize(given.model, given.folder / "whole", *given.options, "--overwrite"))
+    seconds = time.monotonic() - began
+    expected, moments = digest(given.folder / "whole"), random.Random(given.seed)
+    lines = [f"# {given.kills} kills of {seconds:.1f} s, {datetime.date.today()}", "", f"sha256 {expected}", ""]
+    lines += ["| killed after | tensors finished | after resuming |", "|---|---|---|"]
+    wrong = 0
+    for _ in range(given.kills):
+        moment = moments.uniform(0, seconds)
+        finished = trial(given.model, given.folder / "killed", given.options, moment)
+        same = digest(given.folder / "killed") == expected
+        wrong += not same
+        lines.append(f"| {moment:.2f} s | {finished} | {'identical' if same else 'DIFFERENT'} |")
+        print(lines[-1], flush=True)
+    lines.append(f"\n{given.kills - wrong} of {given.kills} identical.")
+    print(lines[-1])
+    (RESULTS / f"{datetime.date.today()}-kills.md").write_text("\n".join(lines) + "\n")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The examples in the docstrings of jobs and app are right."""
+
+import doctest
+import importlib
+import pathlib
+
+import pytest
+
+import refq
+
+FOLDER = pathlib.Path(refq.__file__).parent
+MODULES = sorted(f"refq.{room}.{path.stem}" for room in ("jobs", "app") for path in (FOLDER / room).glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
