@@ -10,6 +10,12 @@ from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
 from refq_fast.ranges.sqnr import sqnr
 from refq_fast.models.llama import llama_decode, llama_forward
+from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
+from refq_fast.ops.attention import causal_attention, causal_attention_vjp
+from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
+from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
+from refq_fast.ops.rope import rope, rope_vjp
+from refq_fast.ops.softmax import log_softmax, softmax
 from refq_fast.packed_weight import PackedWeight

@@ -1,19 +1,18 @@
 """Float products whose bits do not depend on the number of threads.
 
-BLAS gives other bits for other thread counts, so a product is cut into pieces, a function of its shape alone; each is
-one call of a single-threaded BLAS, and a pool computes several at a time.
+BLAS gives other bits for other thread counts, so a product is cut into pieces, each one call of a single-threaded BLAS.
 """
 
 import contextlib
 import functools
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import threadpoolctl
 
-PIECE = 2**22  # multiplications: about 50 microseconds, a task of the pool costs 10
+from refq_fast import threads
+
+PIECE = 2**22  # multiplications: about 50 microseconds
 WIDTH = 64  # narrower pieces would spend their time on moving the other factor
 
 _one_at_a_time = threading.Lock()  # the number of BLAS threads belongs to the process
@@ -23,7 +22,6 @@ def product(a, b):
     """a (..., k) times b (k, n), of one dtype: (..., n)."""
     rows, n = a.reshape(-1, a.shape[-1]), b.shape[1]
     y = np.empty((len(rows), n), a.dtype)
-    count = max(1, min(rows.size * n // PIECE, max(y.shape) // WIDTH))
 
     def compute(cut):
         if n >= len(rows):
@@ -32,19 +30,14 @@ def product(a, b):
             np.matmul(rows[cut], b, out=y[cut])
 
     length = max(y.shape)
-    each(compute, [slice(length * i // count, length * (i + 1) // count) for i in range(count)])
+    each(compute, threads.cuts(length, max(1, min(rows.size * n // PIECE, length // WIDTH))))
     return y.reshape(*a.shape[:-1], n)
 
 
 def each(function, tasks):
-    """function(task) for all tasks, in numba.get_num_threads() threads, with a BLAS of one thread."""
-    threads = numba.get_num_threads()
+    """threads.each with a BLAS of one thread."""
     with _one_at_a_time, _single_threaded():
-        if threads > 1 and len(tasks) > 1:
-            list(_pool(threads).map(function, tasks))
-        else:
-            for task in tasks:
-                function(task)
+        threads.each(function, tasks)
 
 
 def _single_threaded():
@@ -57,8 +50,3 @@ def _single_threaded():
 @functools.cache
 def _controller():
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
-
-@functools.cache
-def _pool(workers):
-    return ThreadPoolExecutor(workers, thread_name_prefix="refq")

@@ -198,14 +198,14 @@ def _dots(codes, scale, zero_point, x, y, at, columns):
             low = load_words(codes, word)
             high = low >> 16
             k = word // LANES * 8 * ROWS
-            sums = add_products(sums, to_floats(low & 0xF) - z0, x, k)
-            sums = add_products(sums, to_floats(low & 0xF0) - z1, x, k + ROWS)
-            sums = add_products(sums, to_floats(low & 0xF00) - z2, x, k + 2 * ROWS)
-            sums = add_products(sums, to_floats(low & 0xF000) - z3, x, k + 3 * ROWS)
-            sums = add_products(sums, to_floats(high & 0xF) - z0, x, k + 4 * ROWS)
-            sums = add_products(sums, to_floats(high & 0xF0) - z1, x, k + 5 * ROWS)
-            sums = add_products(sums, to_floats(high & 0xF00) - z2, x, k + 6 * ROWS)
-            sums = add_products(sums, to_floats(high & 0xF000) - z3, x, k + 7 * ROWS)
+            sums = add_products(sums, to_floats(low & 0xF) - z0, x, k, 1)
+            sums = add_products(sums, to_floats(low & 0xF0) - z1, x, k + ROWS, 1)
+            sums = add_products(sums, to_floats(low & 0xF00) - z2, x, k + 2 * ROWS, 1)
+            sums = add_products(sums, to_floats(low & 0xF000) - z3, x, k + 3 * ROWS, 1)
+            sums = add_products(sums, to_floats(high & 0xF) - z0, x, k + 4 * ROWS, 1)
+            sums = add_products(sums, to_floats(high & 0xF0) - z1, x, k + 5 * ROWS, 1)
+            sums = add_products(sums, to_floats(high & 0xF00) - z2, x, k + 6 * ROWS, 1)
+            sums = add_products(sums, to_floats(high & 0xF000) - z3, x, k + 7 * ROWS, 1)
         total = add_scaled(total, load_floats(scale, group), sums)
     store_block(y, at, columns, total)
 

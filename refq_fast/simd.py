@@ -126,16 +126,17 @@ def zero_block(context):
 
 
 @intrinsic
-def add_products(context, sums, a, array, index):
-    """sums[i] + a * array[index + i] for every row i of a block."""
+def add_products(context, sums, a, array, index, step):
+    """sums[i] + a * array[index + i * step] for every row i of a block."""
 
     def generate(context, builder, signature, args):
-        at = _element(context, builder, signature, args[2:], array)
-        numbers = (builder.load(builder.gep(at, [_I32(row)])) for row in range(ROWS))
-        factors = (_broadcast(builder, number, floats) for number in numbers)
+        at, factors = _element(context, builder, signature, args[2:], array), []
+        for _ in range(ROWS):
+            factors.append(_broadcast(builder, builder.load(at), floats))
+            at = builder.gep(at, [args[4]])
         return _fma_rows(builder, args[0], args[1], factors)
 
-    return block(block, floats, array, types.intp), generate
+    return block(block, floats, array, types.intp, types.intp), generate
 
 
 @intrinsic
