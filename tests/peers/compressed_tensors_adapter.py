@@ -1,6 +1,7 @@
 """compressed-tensors under our names: what it does to a weight, and the words it packs."""
 
 import importlib.metadata
+import math
 
 import numpy as np
 import torch
@@ -31,12 +32,12 @@ def fake_quantize(x, scale, zero_point, qmin, qmax):
 
 
 def pack_compressed_tensors(q, bits):
-    packed = pack_to_int32(torch.from_numpy(q.reshape(-1, q.shape[-1]).astype(np.int8)), bits)
-    return packed.numpy().reshape(*q.shape[:-1], -1)
+    packed = pack_to_int32(torch.from_numpy(q.reshape(math.prod(q.shape[:-1]), q.shape[-1]).astype(np.int8)), bits)
+    return packed.numpy().reshape(*q.shape[:-1], -(-q.shape[-1] * bits // 32))
 
 
 def unpack_compressed_tensors(packed, bits, length):
-    rows = torch.from_numpy(packed.reshape(-1, packed.shape[-1]))
+    rows = torch.from_numpy(packed.reshape(math.prod(packed.shape[:-1]), packed.shape[-1]))
     q = unpack_from_int32(rows, bits, torch.Size((len(rows), length)))
     return q.numpy().astype(np.int32).reshape(*packed.shape[:-1], length)
 

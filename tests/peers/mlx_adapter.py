@@ -28,6 +28,8 @@ def dequantize(q, scale, zero_point):
 
 def unpack_codes(packed, bits, length):
     half = _half(bits)
+    if length == 0:
+        raise NotImplementedError("mlx may crash where there is no element")
     u = np.zeros((packed[..., 0].size, -(-length // GROUP) * GROUP), np.int32)
     u[:, :length] = numbers_of(packed, bits, length).reshape(-1, length) ^ half  # two's complement to unsigned
     ones = np.ones((len(u), u.shape[1] // GROUP), np.float32)

@@ -1,5 +1,7 @@
 """onnxruntime under our names: one node of ONNX (or of com.microsoft) a function, run on the CPU."""
 
+import math
+
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -60,9 +62,9 @@ def pack_codes(q, bits):
     kind = {4: TensorProto.INT4, 2: TensorProto.INT2}.get(bits)
     if kind is None:
         raise NotImplementedError("ONNX packs 2 and 4 bits")
-    rows = q.reshape(-1, q.shape[-1])
+    rows = q.reshape(math.prod(q.shape[:-1]), q.shape[-1])
     packed = [helper.make_tensor("q", kind, row.shape, row.tolist()).int32_data for row in rows]
-    return np.array(packed, np.uint8).reshape(*q.shape[:-1], -1)
+    return np.array(packed, np.uint8).reshape(*q.shape[:-1], -(-q.shape[-1] * bits // 8))
 
 
 def unpack_codes(packed, bits, length):
@@ -70,7 +72,8 @@ def unpack_codes(packed, bits, length):
     if kind is None:
         raise NotImplementedError("ONNX packs 2 and 4 bits")
     rows = [
-        helper.make_tensor("q", kind, (length,), r.tobytes(), raw=True) for r in packed.reshape(-1, packed.shape[-1])
+        helper.make_tensor("q", kind, (length,), r.tobytes(), raw=True)
+        for r in packed.reshape(math.prod(packed.shape[:-1]), packed.shape[-1])
     ]
     return np.array([numpy_helper.to_array(row).astype(np.int32) for row in rows]).reshape(*packed.shape[:-1], length)
 
