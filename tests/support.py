@@ -87,3 +87,42 @@ def grid_edges(seed=0):
 def dot_bound(magnitude, length, extra=2):
     """Forward error bound of a float32 dot product: (length + extra) * 2**-24 * sum |a||b|, given that sum."""
     return (length + extra) * 2.0**-24 * magnitude + 1e-37
+
+
+@st.composite
+def range_arguments(draw):
+    """Arguments of every range rule: ties, outliers, one-sided groups, zeros, and numbers near the ends of float16."""
+    rows, columns = draw(shapes(3, 9))
+    x = draw(half_grid((rows, columns)) | floats32((rows, columns)))
+    x = x * draw(st.sampled_from([1, 0.1, 100, 1e-6, 1e-44])) + draw(st.sampled_from([0, 0, 30]))
+    symmetric = draw(st.booleans())
+    qmin, qmax = refq.integer_range(draw(st.sampled_from([2, 3, 4, 8])), symmetric or draw(st.booleans()))
+    return {
+        "groups": x.astype(np.float32),
+        "qmin": qmin,
+        "qmax": qmax,
+        "symmetric": symmetric,
+        "scale_dtype": draw(st.sampled_from(["float32", "float16"])),
+    }
+
+
+def range_edges(shapes, seed=0):
+    """Large arguments of every range rule, of the given shapes."""
+    random = np.random.default_rng(seed)
+    for i, shape in enumerate(shapes):
+        x = random.standard_normal(shape).astype(np.float32)
+        x[..., :1] *= random.choice([0, 1, 8], (*shape[:-1], 1))
+        rule = ((-8, 7, True), (-8, 7, False), (0, 255, False))[i % 3]
+        yield {
+            "groups": x,
+            "qmin": rule[0],
+            "qmax": rule[1],
+            "symmetric": rule[2],
+            "scale_dtype": ("float32", "float16")[i % 2],
+        }
+
+
+def squared_error(groups, scale, zero_point, qmin, qmax):
+    """Sum of squared errors of each group (..., 1), from left to right."""
+    error = refq.fake_quantize(groups, scale, zero_point, qmin, qmax).astype(np.float64) - groups
+    return np.cumsum(error * error, axis=-1)[..., -1:]

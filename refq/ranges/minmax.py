@@ -27,7 +27,7 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     >>> minmax(np.float32([[-1.0, 14.0]]), -8, 7, symmetric=False)
     (array([[1.]], dtype=float32), array([[-7]], dtype=int32))
 
-    Source: Jacob et al. 2018 (1712.05877), section 3, with 0 inside the range; the divisor qmax is AIMET's and AWQ's.
+    Source: Jacob et al. 2018 (1712.05877), section 3, with 0 inside the range; the divisor qmax is AWQ's.
     Spec: minmax
     """
     groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)

@@ -19,8 +19,8 @@ def mse(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     Raises
         as minmax.
 
-    >>> mse(np.float32([[0, 1, 2, 3, 8]]), -8, 7, symmetric=False, scale_dtype="float32")[1]
-    array([[-8]], dtype=int32)
+    >>> mse(np.float32([[1, 1, 1, 1.5]]), -2, 1)
+    (array([[1.125]], dtype=float32), array([[0]], dtype=int32))
 
     Source: the shrink factors are those of GPTQ's quantizer, which minimizes a sum of powers 2.4; ours is 2.
     Spec: mse
