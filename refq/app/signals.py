@@ -22,7 +22,7 @@ def end_within(seconds):
     os.set_blocking(write, False)
     before = signal.signal(signal.SIGTERM, _terminate)
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(read, seconds * 0.8), daemon=True).start()
+    threading.Thread(target=_watch, args=(read, seconds * 0.7), daemon=True).start()
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 A line promises only that the bytes *were* written; whoever resumes checks their digest before believing it.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -48,16 +50,21 @@ def read_journal(path):
     return (lines[0] if lines else None), {line["tensor"]: line for line in lines[1:]}
 
 
+@contextlib.contextmanager
 def open_journal(path):
     """A descriptor to append to."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        yield journal
+    finally:
+        os.close(journal)
 
 
 def append(journal, line):
     """Add one line, in one write."""
     data = (canonical(line) + "\n").encode()
     if os.write(journal, data) < len(data):
-        raise OSError(28, os.strerror(28))  # ENOSPC: a short write says so at the next one
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a short write means on a disk
 
 
 def check_same_run(found, record, where):

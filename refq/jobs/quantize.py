@@ -109,9 +109,8 @@ def _begin(room, record, resume):
     found, done = read_journal(path) if resume else (None, {})
     if found is None:
         output.clear(room)
-        journal = open_journal(path)
-        append(journal, record)
-        os.close(journal)
+        with open_journal(path) as journal:
+            append(journal, record)
     else:
         check_same_run(found, record, room)
     os.makedirs(os.path.join(room, "model"), exist_ok=True)

@@ -39,26 +39,21 @@ def write_shards(room, shards, source, record, done):
         record: the run record.
         done: tensor name -> journal line of a killed run.
     """
-    checkpoint = source[0]
-    journal = open_journal(os.path.join(room, "journal"))
-    try:
-        with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "quantizing") as advance:
-            for name, (units, layout) in shards.items():
-                with output.allocated(os.path.join(room, "model", name), layout.size) as file:
-                    figures = {}
-                    for unit in units:
-                        line = done.get(unit.name)
-                        if line is None or line["sha256"] != _digest(file, unit, layout.spans):
-                            line = _write_unit(file, unit, layout.spans, source)
-                            append(journal, line)
-                        figures |= {unit.layer: line["figures"]} if unit.scheme else {}
-                        _, info = checkpoint.tensors[unit.name]
-                        advance(info.end - info.start)
-                    header = header_bytes(layout.entries, metadata(record, figures), layout.header)
-                    output.write(file, header, 0)
-                    os.fsync(file)
-    finally:
-        os.close(journal)
+    total = sum(map(os.path.getsize, source[0].files))
+    with open_journal(os.path.join(room, "journal")) as journal, progress(total, "B", "quantizing") as advance:
+        for name, (units, layout) in shards.items():
+            with output.allocated(os.path.join(room, "model", name), layout.size) as file:
+                figures = {}
+                for unit in units:
+                    line = done.get(unit.name)
+                    if line is None or line["sha256"] != _digest(file, unit, layout.spans):
+                        line = _write_unit(file, unit, layout.spans, source)
+                        append(journal, line)
+                    figures |= {unit.layer: line["figures"]} if unit.scheme else {}
+                    _, info = source[0].tensors[unit.name]
+                    advance(info.end - info.start)
+                output.write(file, header_bytes(layout.entries, metadata(record, figures), layout.header), 0)
+                os.fsync(file)
 
 
 def _write_unit(file, unit, spans, source):
