@@ -1,0 +1,80 @@
+"""Laws of linear_vjp."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refq
+from tests.laws import test_linear
+from tests.laws.operations import assert_float64_is_kept, assert_linear_in, cost, normal, tenths
+from tests.support import both
+
+
+@st.composite
+def arguments(draw):
+    forward = draw(test_linear.arguments())
+    return {"g": draw(tenths((*forward["x"].shape[:-1], len(forward["weight"]))))} | forward
+
+
+def edges():
+    for forward in test_linear.edges():
+        yield {"g": normal(4, len(forward["x"]), len(forward["weight"]))} | forward
+
+
+def bound(arguments, expected):
+    positive = {name: None if v is None else np.abs(v) for name, v in arguments.items()}
+    sizes = (arguments["g"].shape[-1], *[arguments["g"].size // arguments["g"].shape[-1]] * 2)
+    magnitudes = refq.linear_vjp(**positive)
+    return [None if m is None else cost(m, n + 2) for m, n in zip(magnitudes, sizes, strict=True)]
+
+
+@both
+@given(arguments())
+def test_linear_in_g(engine, arguments):
+    assert_linear_in(engine.linear_vjp, arguments)
+
+
+@both
+@given(arguments())
+def test_shapes(engine, arguments):
+    for gradient, name in zip(engine.linear_vjp(**arguments), ("x", "weight", "bias"), strict=True):
+        assert (gradient is None) == (arguments[name] is None)
+        assert gradient is None or gradient.shape == arguments[name].shape
+
+
+@both
+@given(arguments())
+def test_rows_add_up(engine, arguments):
+    g, x = arguments["g"].reshape(-1, arguments["g"].shape[-1]), arguments["x"].reshape(-1, arguments["x"].shape[-1])
+    whole = engine.linear_vjp(**arguments)[1]
+    parts = [engine.linear_vjp(g[i], x[i], arguments["weight"])[1] for i in range(len(g))]
+    np.testing.assert_allclose(whole, np.sum(parts, axis=0) if parts else 0 * whole, atol=1e-5)
+
+
+@both
+@given(arguments())
+def test_float64_is_kept(engine, arguments):
+    assert_float64_is_kept(engine.linear_vjp, arguments)
+
+
+def _wrong(x=lambda v, a: v, weight=lambda v, a: v, bias=lambda v, a: v):
+    def linear_vjp(**arguments):
+        gx, gweight, gbias = refq.linear_vjp(**arguments)
+        gbias = None if gbias is None else bias(gbias, arguments)
+        return x(gx, arguments), weight(gweight, arguments), gbias
+
+    return linear_vjp
+
+
+def _rows(arguments):
+    return np.float32(arguments["x"].size // arguments["x"].shape[-1])
+
+
+WRONG = {
+    "gx by the transposed weight": _wrong(x=lambda v, a: a["g"] @ a["weight"].T),
+    "gweight transposed": _wrong(weight=lambda v, a: v.T),
+    "mean over rows": _wrong(weight=lambda v, a: v / _rows(a)),
+    "gbias averaged": _wrong(bias=lambda v, a: v / _rows(a)),
+    "gbias not summed": _wrong(bias=lambda v, a: a["g"]),
+    "zeros for a missing bias": lambda **a: [np.zeros(1, np.float32) if v is None else v for v in refq.linear_vjp(**a)],
+}
