@@ -20,7 +20,7 @@ _one_at_a_time = threading.Lock()  # the number of BLAS threads belongs to the p
 
 def product(a, b):
     """a (..., k) times b (k, n), of one dtype: (..., n)."""
-    rows, n = a.reshape(-1, a.shape[-1]), b.shape[1]
+    rows, n = a.reshape(int(np.prod(a.shape[:-1])), a.shape[-1]), b.shape[1]
     y = np.empty((len(rows), n), a.dtype)
 
     def compute(cut):

@@ -1,6 +1,7 @@
 """How kernels are compiled. No global fastmath: a division by 0, a NaN and a rounding mean what NumPy means by them."""
 
 import importlib
+import os
 import pathlib
 
 import numba
@@ -8,6 +9,8 @@ from numba.core import event
 
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+# and its threads sleep while they wait: beside another busy program, spinning ones stall each loop by 8 milliseconds
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # a kernel may call kernels of its own file and of the files directly in this folder: their state is part of its cache
 _SHARED = [
