@@ -38,7 +38,7 @@ def fp4_codebook():
     >>> fp4_codebook()[[3, 5, 11]]
     array([ 1. ,  0.5, -1. ], dtype=float32)
 
-    Source: read in bitsandbytes 0.45: csrc/kernels.cu and functional.get_4bit_type.
+    Source: read in bitsandbytes 0.50.2 (functional.get_4bit_type), and run.
     Spec: fp4_codebook
     """
     positive = np.float32([0, 0.0625, 8, 12, 4, 6, 2, 3]) / np.float32(12)

@@ -26,7 +26,7 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     >>> sqnr(np.float32([[-8, 7]]), -8, 7, symmetric=False)
     (array([[1.]], dtype=float32), array([[0]], dtype=int32))
 
-    Source: read in AIMET 2 (SqnrEncodingAnalyzer); the min-max grid as first candidate is ours.
+    Source: read in aimet-torch 2.42 (SqnrEncodingAnalyzer); the min-max grid as first candidate is ours.
     Spec: sqnr
     """
     groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
