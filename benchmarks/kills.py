@@ -79,7 +79,7 @@ def main():
         print(lines[-1], flush=True)
     lines.append(f"\n{given.kills - wrong} of {given.kills} identical.")
     print(lines[-1])
-    (RESULTS / f"{datetime.date.today()}-kills.md").write_text("\n".join(lines) + "\n")
+    (RESULTS / f"{datetime.date.today()}-kills-{given.model.name}.md").write_text("\n".join(lines) + "\n")
     sys.exit(wrong > 0)
 
 

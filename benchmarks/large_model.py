@@ -1,0 +1,64 @@
+"""Time, speed and peak memory of quantizing a large checkpoint: python -m benchmarks.large_model MODEL.
+
+Each run is a process of its own, so that its peak memory is its own. Writes a dated table.
+"""
+
+import argparse
+import datetime
+import itertools
+import math
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+from refq.files.checkpoint import open_checkpoint
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+GRIDS = (("32", "minmax"), ("channel", "minmax"), ("32", "mse"))
+
+
+def run(*arguments):
+    """Seconds and peak memory in bytes (ru_maxrss) of one `refq` process."""
+    started = time.perf_counter()
+    process = os.posix_spawn(sys.executable, [sys.executable, "-m", "refq", *map(str, arguments)], os.environ)
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        raise SystemExit(f"refq {' '.join(map(str, arguments))} ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path)
+    options = parser.parse_args()
+    checkpoint = open_checkpoint(options.model)
+    weights = [math.prod(info.shape) for _, info in checkpoint.tensors.values()]
+    size = sum(map(os.path.getsize, checkpoint.files))
+    bound = 16 * max(weights) + 300_000_000
+    day = datetime.date.today().isoformat()
+    lines = [
+        f"# Quantizing {sum(weights) / 1e9:.2f}G weights, {size / 1e9:.2f} GB in {len(checkpoint.files)} files, {day}",
+        "",
+        f"{os.cpu_count()} cores. GB/s of the input as it is stored. The promised memory is {bound / 1e6:.0f} MB.",
+        "",
+        "| group | range | threads | seconds | GB/s | peak memory, MB |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for (group, rule), threads in itertools.product(GRIDS, sorted({1, os.cpu_count()})):
+        with tempfile.TemporaryDirectory(dir=options.model.parent) as folder:
+            grid = ("--group-size", group, "--range", rule, "--threads", threads)
+            seconds, memory = run("quantize", options.model, pathlib.Path(folder) / "out", *grid)
+        row = f"| {group} | {rule} | {threads} | {seconds:.1f} | {size / seconds / 1e9:.2f} | {memory / 1e6:.0f} |"
+        lines.append(row)
+        print(row, flush=True)
+        if memory > bound:
+            raise SystemExit(f"{memory} bytes of memory; at most {bound} are promised")
+    path = RESULTS / f"{day}-large-model.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What the package promises as a whole: light imports, one namespace a wheel, a README that says what runs."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def loaded_by(statement):
+    """Top-level modules that a fresh interpreter has after a statement."""
+    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_the_reference_is_light():
+    assert loaded_by("import refq") & {"numba", "tokenizers", "safetensors", "click", "tqdm", "ml_dtypes"} == set()
+
+
+def test_the_command_line_starts_without_the_engine():
+    assert loaded_by("import refq.app.main") & {"numba", "tokenizers", "safetensors", "tqdm", "ml_dtypes"} == set()
+
+
+def test_the_fast_package_compiles_nothing_at_import():
+    code = """
+import gc, refq_fast
+from numba.core.registry import CPUDispatcher
+kernels = [d for d in gc.get_objects() if isinstance(d, CPUDispatcher) and d.py_func.__module__.startswith("refq_fast")]
+print(len(kernels) > 0, sum(len(kernel.signatures) for kernel in kernels))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "0"]
+
+
+def test_the_golden_files_travel_inside_the_package():
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"golden": "refq/_golden"}
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["refq", "refq_fast"]
+
+
+def test_the_readme_has_the_two_commands_and_no_dead_links():
+    for marker in ("main command", "test command"):
+        assert re.search(rf"<!-- {marker} -->\n```sh\n.+\n```", README), marker
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", README):
+        assert (ROOT / target).exists(), f"README links to {target}"
+
+
+def test_one_version():
+    import refq
+
+    assert refq.__version__ == PROJECT["project"]["version"]
+    assert f"## {refq.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
