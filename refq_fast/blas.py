@@ -5,6 +5,7 @@ BLAS gives other bits for other thread counts, so a product is cut into pieces, 
 
 import contextlib
 import functools
+import math
 import threading
 
 import numpy as np
@@ -20,7 +21,9 @@ _one_at_a_time = threading.Lock()  # the number of BLAS threads belongs to the p
 
 def product(a, b):
     """a (..., k) times b (k, n), of one dtype: (..., n)."""
-    rows, n = a.reshape(int(np.prod(a.shape[:-1])), a.shape[-1]), b.shape[1]
+    rows, n = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b.shape[1]
+    length = max(len(rows), n)
+    count = min(rows.size * n // PIECE, length // WIDTH)
     y = np.empty((len(rows), n), a.dtype)
 
     def compute(cut):
@@ -29,8 +32,7 @@ def product(a, b):
         else:
             np.matmul(rows[cut], b, out=y[cut])
 
-    length = max(y.shape)
-    each(compute, threads.cuts(length, max(1, min(rows.size * n // PIECE, length // WIDTH))))
+    each(compute, threads.cuts(length, count))
     return y.reshape(*a.shape[:-1], n)
 
 

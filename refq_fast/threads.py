@@ -9,12 +9,17 @@ PIECE = 2**17  # numbers a task at least: handing one to the pool costs 10 micro
 
 
 def cuts(length, count):
-    """`count` slices that share 0..length-1 out."""
+    """`count` slices, or one, that share 0..length-1 out."""
+    if count <= 1:
+        return [slice(0, length)]
     return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
 
 
 def each(function, tasks):
-    """function(task) for all tasks, in numba.get_num_threads() threads; one task stays in the thread that asks."""
+    """function(task) for all tasks, in numba.get_num_threads() threads; a single task stays in the thread that asks."""
+    if len(tasks) == 1:
+        function(tasks[0])
+        return
     threads = numba.get_num_threads()
     if threads > 1 and len(tasks) > 1:
         list(_pool(threads).map(function, tasks))
@@ -25,8 +30,11 @@ def each(function, tasks):
 
 def over_rows(kernel, *arrays):
     """kernel(*arrays), a piece of the first axis at a time; the kernel lets go of the interpreter."""
-    count = max(1, min(len(arrays[0]), arrays[0].size // PIECE))
-    each(lambda cut: kernel(*(array[cut] for array in arrays)), cuts(len(arrays[0]), count))
+    count = min(len(arrays[0]), arrays[0].size // PIECE)
+    if count <= 1:
+        kernel(*arrays)
+    else:
+        each(lambda cut: kernel(*(array[cut] for array in arrays)), cuts(len(arrays[0]), count))
 
 
 @functools.cache

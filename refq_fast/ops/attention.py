@@ -28,7 +28,7 @@ def causal_attention(q, k, v):
     if q.dtype == np.float32 and 2 * R * T > LANES:
         keys, values = _padded(k), _padded(v)
         tiles = len(q) * -(-R * T // LANES)
-        pieces = threads.cuts(tiles, max(1, min(tiles, tiles * LANES * keys[0].size // PIECE)))
+        pieces = threads.cuts(tiles, min(tiles, tiles * LANES * keys[0].size // PIECE))
         threads.each(lambda cut: _attend(q, keys, values, S, by_heads, cut.start, cut.stop), pieces)
     else:
         blas.each(lambda heads: _pieces(q[heads], k[heads], v[heads], by_heads[heads]), _cuts(q, S))
@@ -65,7 +65,7 @@ def _joined(x):
 
 def _cuts(q, S):
     """Some heads a task."""
-    return threads.cuts(len(q), max(1, min(len(q), q[:, :, :QUERIES].size * S // PIECE)))
+    return threads.cuts(len(q), min(len(q), q[:, :, :QUERIES].size * S // PIECE))
 
 
 def _pieces(q, k, v, y):
