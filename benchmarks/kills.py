@@ -67,7 +67,9 @@ def main():
     finish(quantize(given.model, given.folder / "whole", *given.options, "--overwrite"))
     seconds = time.monotonic() - began
     expected, moments = digest(given.folder / "whole"), random.Random(given.seed)
-    lines = [f"# {given.kills} kills of {seconds:.1f} s, {datetime.date.today()}", "", f"sha256 {expected}", ""]
+    size = sum(path.stat().st_size for path in given.model.glob("*.safetensors"))
+    lines = [f"# {given.kills} kills, {datetime.date.today()}", ""]
+    lines += [f"{size} bytes of weights, options {given.options}; uninterrupted {seconds:.1f} s, sha256 {expected}", ""]
     lines += ["| killed after | tensors finished | after resuming |", "|---|---|---|"]
     wrong = 0
     for _ in range(given.kills):
