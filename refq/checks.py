@@ -86,10 +86,7 @@ def same_shape(name, value, other, shape):
 
 def code_limits(qmin, qmax):
     """-2**20 <= qmin < qmax <= 2**20, both integers."""
-    for name, value in (("qmin", qmin), ("qmax", qmax)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
-    if not -LIMIT <= qmin < qmax <= LIMIT:
+    if not -LIMIT <= integer("qmin", qmin) < integer("qmax", qmax) <= LIMIT:
         raise GridError(f"qmin={qmin}, qmax={qmax}; -2**20 <= qmin < qmax <= 2**20 is needed")
 
 
@@ -111,18 +108,14 @@ def grid_zero_point(zero_point, shape):
 
 def bit_width(bits, smallest=2, largest=8):
     """A width in bits, smallest..largest."""
-    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)):
-        raise DtypeError(f"bits is {type(bits).__name__}; an integer is needed")
-    if not smallest <= bits <= largest:
+    if not smallest <= integer("bits", bits) <= largest:
         raise GridError(f"bits={bits}; {smallest}..{largest} is supported")
     return int(bits)
 
 
 def group_size(size, axis, length):
     """`size` must divide the axis length; the message lists the usual sizes that would."""
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-        raise DtypeError(f"group_size is {type(size).__name__}; an integer or None is needed")
-    if size < 1 or length % size:
+    if integer("group_size", size) < 1 or length % size:
         fits = [g for g in (256, 128, 64, 32, 16, 8, 4, 2) if length and length % g == 0][:3]
         would = f"{' and '.join(map(str, fits))} do" if len(fits) > 1 else f"{(fits or [length])[0]} does"
         raise GroupSizeError(f"group_size={size} does not divide axis {axis} of length {length}; {would}")
@@ -132,10 +125,7 @@ def group_size(size, axis, length):
 def codes_to_pack(q, bits):
     """Codes (..., n) that fit `bits` bits in two's complement, as int32; and the width."""
     bits = bit_width(bits)
-    q = has_axis("q", as_integer("q", q))
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    if q.size and not (low <= q.min() and q.max() <= high):
-        raise GridError(f"q reaches from {q.min()} to {q.max()}; {low}..{high} fits {bits} bits")
+    q = within(f"q of {bits} bits", has_axis("q", as_integer("q", q)), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return q.astype(np.int32, copy=False), bits
 
 
@@ -167,9 +157,7 @@ def has_axis(name, value):
 
 def count(name, value):
     """An integer, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
-    if value < 0:
+    if integer(name, value) < 0:
         raise ShapeError(f"{name}={value}; 0 or more is needed")
     return int(value)
 
@@ -205,20 +193,6 @@ def whole_zero_point(zero_point):
     return _within_limit("zero_point", zero_point)
 
 
-def percentage(percent):
-    """A percentile that leaves a range: 50 to 100."""
-    if not 50 <= percent <= 100:
-        raise GridError(f"percent={percent}; 50..100 is needed")
-    return float(percent)
-
-
-def clip_weight(gamma):
-    """A weight of clipped errors: finite, above 0."""
-    if not 0 < gamma < np.inf:
-        raise GridError(f"gamma={gamma}; a finite weight above 0 is needed")
-    return float(gamma)
-
-
 def codebook_arguments(x, scale, codebook):
     """The arguments of codebook_quantize, each by its rule."""
     x = as_float("x", x)
@@ -230,9 +204,7 @@ def codebook_arguments(x, scale, codebook):
 def codebook_codes(q, scale, codebook):
     """The arguments of codebook_dequantize, each by its rule."""
     codebook = table(as_float("codebook", codebook))
-    q = as_integer("q", q)
-    if q.size and not (0 <= q.min() and q.max() < codebook.size):
-        raise GridError(f"q reaches from {q.min()} to {q.max()}; the codebook has the codes 0..{codebook.size - 1}")
+    q = within("q", as_integer("q", q), 0, codebook.size - 1)
     scale = as_float_like("scale", scale, codebook)
     broadcasts("scale", scale, q.shape)
     return q, grid_scale(scale, scale), codebook
@@ -245,13 +217,6 @@ def table(codebook):
     return finite("codebook", codebook)
 
 
-def magnitude(name, x, limit):
-    """Values that leave room for a search: at most `limit` in size."""
-    if x.size and not max(x.max(), -x.min()) <= limit:
-        raise GridError(f"{name} reaches from {x.min()} to {x.max()}; at most {limit:g} in size is supported here")
-    return x
-
-
 def range_width(width):
     """The width of a range must be finite."""
     if width.size and not np.isfinite(width.max()):
@@ -261,13 +226,22 @@ def range_width(width):
 def float16_range(scale):
     """A scale that float16 does not round to infinity."""
     if scale.size and max(scale.max(), -scale.min()) >= 65520:
-        raise GridError(
-            f"a scale of {max(scale.max(), -scale.min())} is infinite in float16; below 65520 is needed: "
-            "smaller groups, more bits or a float32 scale"
-        )
+        raise GridError(f"a scale of {max(scale.max(), -scale.min())} is infinite in float16; below 65520 is needed")
+
+
+def within(name, value, low, high):
+    """Numbers from low to high, both included."""
+    if value.size and not (low <= value.min() and value.max() <= high):
+        raise GridError(f"{name} reaches from {value.min()} to {value.max()}; {low}..{high} is supported")
+    return value
+
+
+def integer(name, value):
+    """A Python or NumPy integer, as a Python one."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
+    return int(value)
 
 
 def _within_limit(name, value):
-    if value.size and not (-LIMIT <= value.min() and value.max() <= LIMIT):
-        raise GridError(f"{name} reaches from {value.min()} to {value.max()}; at most 2**20 in size is supported")
-    return value.astype(np.int32, copy=False)
+    return within(name, value, -LIMIT, LIMIT).astype(np.int32, copy=False)

@@ -16,11 +16,11 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
 
     Parameters
         groups, qmin, qmax, symmetric, scale_dtype: as minmax takes them.
-        gamma: real, above 0; how much a clipped error counts.
+        gamma: real, 2**-20 .. 2**20; how much a clipped error counts.
     Returns
         scale, zero_point: as minmax.
     Raises
-        GridError: gamma not finite or not above 0; a value above 2**120 in size, with float16 2**14 (qmax - qmin);
+        GridError: gamma outside its range; a value above 2**120 in size, with float16 2**14 (qmax - qmin);
             else as minmax.
 
     >>> sqnr(np.float32([[-8, 7]]), -8, 7, symmetric=False)
@@ -30,8 +30,9 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Spec: sqnr
     """
     groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
-    checks.magnitude("groups", groups, largest(qmin, qmax, scale_dtype))
-    gamma = checks.clip_weight(gamma)
+    limit = largest(qmin, qmax, scale_dtype)
+    checks.within("groups", groups, -limit, limit)
+    gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
     centres = _bin_centres(groups)
     lo, hi = observed_range(groups)
 

@@ -18,8 +18,9 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Spec: sqnr
     """
     groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
-    checks.magnitude("groups", groups, largest(qmin, qmax, scale_dtype))
-    gamma = checks.clip_weight(gamma)
+    limit = largest(qmin, qmax, scale_dtype)
+    checks.within("groups", groups, -limit, limit)
+    gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
     lo, hi = observed_range(groups)
     scale, _ = grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype)  # for its errors
     zero_point = np.empty(scale.shape, np.int32)
