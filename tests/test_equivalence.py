@@ -29,7 +29,8 @@ def _match(expected, result, within):
         for i, (e, r) in enumerate(zip(expected, result, strict=True)):
             _match(e, r, None if within is None else within[i])
         return
-    fault = golden.difference(golden.decode(expected), result, within)
+    expected = np.asarray(expected) if isinstance(expected, np.generic) else golden.decode(expected)
+    fault = golden.difference(expected, result, within)
     assert fault is None, fault
 
 

@@ -1,0 +1,179 @@
+"""What equivalence cannot see of the kernels: layouts, every float16, other processors, imports, threads."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+
+import refq
+import refq_fast
+from refq_fast.exponential import exp
+from refq_fast.interleaved import interleave, product
+from refq_fast.kernel import serial
+from refq_fast.simd import LANES, load_floats, store
+from tests.support import dot_bound
+
+SHAPES = [(1, 8, 1), (17, 64, 2), (33, 172, 1), (20, 171, 1), (16, 96, 3), (70, 256, 4)]  # out, in, groups
+
+
+def weight(out, length, groups, symmetric=True, half=True):
+    """Arguments of PackedWeight, and the real numbers they stand for."""
+    random = np.random.default_rng(out * length)
+    q = random.integers(-8, 8, (out, length)).astype(np.int32)
+    scale = random.uniform(0.01, 1, (out, groups)) * random.choice([-1, 1], (out, groups))
+    scale = scale.astype(np.float16 if half else np.float32).astype(np.float32)
+    zero_point = random.integers(*((0, 1) if symmetric else (-8, 8)), (out, groups)).astype(np.int32)
+    spread = (np.repeat(value.astype(np.float64), length // groups, axis=1) for value in (zero_point, scale))
+    return (refq.pack_codes(q, 4), scale, zero_point, 4), (q - next(spread)) * next(spread)
+
+
+@pytest.mark.parametrize(("out", "length", "groups"), SHAPES, ids=str)
+@pytest.mark.parametrize("symmetric", [True, False], ids=["symmetric", "asymmetric"])
+@pytest.mark.parametrize("half", [True, False], ids=["float16", "float32"])
+def test_interleaved_products(out, length, groups, symmetric, half):
+    arguments, w = weight(out, length, groups, symmetric, half)
+    packed = refq_fast.PackedWeight(*arguments)
+    assert packed.fast is not None
+    for rows in (0, 1, 2, 4, 5, 8, 9, 21):
+        x = np.random.default_rng(rows).standard_normal((rows, length)).astype(np.float32)
+        y = refq_fast.linear(x, packed)
+        assert y.dtype == np.float32
+        assert y.shape == (rows, out)
+        assert (np.abs(y - x @ w.T) <= dot_bound(np.abs(x) @ np.abs(w).T, length)).all()
+        gx = refq_fast.linear_vjp(y, x, packed)[0]
+        assert (np.abs(gx - y @ w) <= dot_bound(np.abs(y) @ np.abs(w), out)).all()
+
+
+@pytest.mark.parametrize(
+    ("bits", "groups", "zero_point", "dtype"),
+    [(3, 2, 0, np.float32), (4, 8, 0, np.float32), (4, 2, 2**20, np.float32), (4, 2, 0, np.float64)],
+    ids=["3 bits", "groups of 4", "a far zero point", "float64"],
+)
+def test_what_is_not_interleaved_is_computed_as_stored(bits, groups, zero_point, dtype):
+    q = np.random.default_rng(0).integers(-4, 4, (5, 32)).astype(np.int32)
+    arguments = refq.pack_codes(q, bits), np.ones((5, groups), dtype), np.full((5, groups), zero_point, np.int32), bits
+    packed = refq_fast.PackedWeight(*arguments)
+    assert packed.fast is None
+    x = np.ones((2, 32), dtype)
+    np.testing.assert_array_equal(refq_fast.linear(x, packed), refq_fast.quantized_matmul(x, *arguments))
+
+
+def test_bytes_of_the_layout():
+    packed = np.arange(2 * 8, dtype=np.uint8).reshape(2, 8)  # rows of two words
+    codes = interleave(packed, np.ones((2, 1), np.float32), np.zeros((2, 1), np.int32)).codes
+    assert codes.shape == (1, 2 * LANES)
+    words = codes.reshape(2, LANES).T ^ 0x88888888  # two's complement, and back to a row of words each
+    assert words[:2].astype("<u4").tobytes() == packed.tobytes()
+    assert not words[2:].any()
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "match"),
+    [
+        (np.ones((1, 64)), refq.errors.DtypeError, "float32 is needed"),
+        (np.ones((1, 32), np.float32), refq.errors.ShapeError, "width 32"),
+        (np.ones((1, 63), np.float32), refq.errors.ShapeError, "2 groups"),
+        (np.float32(1), refq.errors.ShapeError, "last axis"),
+    ],
+    ids=["dtype", "width", "groups", "scalar"],
+)
+def test_an_x_that_does_not_fit_is_refused(x, error, match):
+    with pytest.raises(error, match=match):
+        refq_fast.linear(x, refq_fast.PackedWeight(*weight(3, 64, 2)[0]))
+
+
+def test_every_finite_float16_is_read_exactly():
+    @serial
+    def read(bits, y):
+        for at in range(0, len(bits), LANES):
+            store(y, at, load_floats(bits, at))
+
+    bits = np.arange(2**16, dtype=np.uint16)
+    y = np.empty(2**16, np.float32)
+    read(bits, y)
+    finite = np.isfinite(bits.view(np.float16))
+    np.testing.assert_array_equal(y[finite], bits.view(np.float16)[finite].astype(np.float32))
+
+
+def test_exp():
+    @serial
+    def run(x, y):
+        for i in range(len(x)):
+            y[i] = exp(x[i])
+
+    special = np.float32([0, -0.0, np.nan, np.inf, -np.inf, 89, -105])
+    y = np.empty_like(special)
+    run(special, y)
+    np.testing.assert_array_equal(y, np.float32([1, 1, np.nan, np.inf, 0, np.inf, 0]))
+    x = np.linspace(-104, 88.7, 1_000_001, dtype=np.float32)
+    y, exact = np.empty_like(x), np.exp(x.astype(np.float64))
+    run(x, y)
+    assert (np.abs(y - exact) <= 2 * np.spacing(exact.astype(np.float32)).astype(np.float64)).all()
+
+
+def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
+    packed = refq_fast.PackedWeight(*weight(600, 512, 16)[0])
+    x = np.random.default_rng(1).standard_normal((9, 512)).astype(np.float32)
+    threads = numba.get_num_threads()
+
+    def everything(_=None):
+        q = refq_fast.linear(x, packed)[:, :512].reshape(1, 2, 1, 9, 256)
+        y = refq_fast.causal_attention(q, q[:, :, 0], q[:, :, 0])
+        return [refq_fast.linear(x[:1], packed), q, y, refq_fast.linear(x, np.tile(x, (100, 1)))]
+
+    try:
+        numba.set_num_threads(1)
+        expected = everything()
+    finally:
+        numba.set_num_threads(threads)
+    with ThreadPoolExecutor(4) as pool:  # more threads than cores, all at once
+        for results in pool.map(everything, range(8)):
+            np.testing.assert_equal(results, expected)
+
+
+CHECK = """
+import numba, numpy as np, refq, refq_fast
+from refq_fast.simd import LANES
+assert LANES == 8
+x = np.random.default_rng(0).standard_normal((9, 64)).astype(np.float32)
+weight = refq.pack_codes(np.arange(9 * 64, dtype=np.int32).reshape(9, 64) % 16 - 8, 4), np.ones((9, 2), np.float32), \
+    np.ones((9, 2), np.int32), 4
+for rows in (x[:1], x):
+    y = refq_fast.linear(rows, refq_fast.PackedWeight(*weight))
+    assert np.allclose(y, refq.quantized_matmul(rows, *weight), atol=1e-3)
+assert np.allclose(refq_fast.softmax(x), refq.softmax(x), atol=1e-6)
+q = x.reshape(1, 1, 1, 9, 64)
+assert np.allclose(refq_fast.causal_attention(q, q[0], q[0]), refq.causal_attention(q, q[0], q[0]), atol=1e-5)
+"""
+IMPORT = """
+import sys, refq_fast
+from numba.core.dispatcher import Dispatcher
+kernels = [v for name, m in sys.modules.items() if name.startswith("refq_fast") for v in vars(m).values()
+           if isinstance(v, Dispatcher)]
+assert len(kernels) > 20 and not any(kernel.overloads for kernel in kernels)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "settings"),
+    [
+        (CHECK, {"NUMBA_CPU_NAME": "generic"}),
+        (CHECK, {"NUMBA_CPU_NAME": "generic", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}),
+        (IMPORT, {}),
+    ],
+    ids=["a processor without extensions", "without OpenMP", "importing compiles nothing"],
+)
+def test_in_a_process_of_its_own(code, settings, tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)} | settings
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert code is not IMPORT or not any(tmp_path.rglob("*.nb?"))
+
+
+def test_no_rows():
+    arguments, _ = weight(16, 64, 2)
+    assert product(np.empty((0, 64), np.float32), interleave(*arguments[:3])).shape == (0, 16)
