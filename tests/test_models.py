@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import refq
 import refq_fast
@@ -13,6 +14,13 @@ from tests.laws.operations import UNIT
 from tests.support import both
 
 SEEDED = {"layers": 3, "K": 2, "R": 2, "d": 8, "D": 32, "F": 48, "V": 97, "tied": False, "biases": "qkv"}
+
+
+@pytest.fixture(autouse=True)
+def one_blas_thread():
+    """On a busy machine threads of OpenBLAS wait for each other: ten times slower than one alone."""
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def arguments(draw):
         K=draw(st.integers(1, 2)),
         R=draw(st.integers(1, 3)),
         tied=draw(st.booleans()),
-        biases=draw(st.sampled_from(["", "qkv", "qkvogud"])),
+        biases=draw(st.sampled_from(["", "qkv", "qkvom"])),
         scaling=draw(st.none() | st.just(SCALING)),
     )
     tokens = draw(int_arrays((draw(st.integers(1, 2)), draw(st.integers(1, 5))), 0, 10))
