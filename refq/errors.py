@@ -14,7 +14,7 @@ class GroupSizeError(ShapeError):
 
 
 class GridError(RefqError):
-    """A scale, zero point, code limit or width that makes no valid grid."""
+    """A scale, zero point, code limit, width or other number outside its rule."""
 
 
 class DtypeError(RefqError):
