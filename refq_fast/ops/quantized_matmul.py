@@ -1,5 +1,7 @@
 """Twins of refq.ops.quantized_matmul, for codes as they are stored."""
 
+import functools
+
 import numpy as np
 
 from refq import checks
@@ -36,9 +38,11 @@ def product(x, packed, scale, zero_point, bits):
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), len(packed)), x.dtype)
 
+    dequantize = _dequantizer(bits)
+
     def compute(tile):
         w = np.empty((len(packed[tile]), x.shape[-1]), x.dtype)
-        _dequantize(packed[tile], scale[tile], zero_point[tile], bits, w)
+        dequantize(packed[tile], scale[tile], zero_point[tile], w)
         np.matmul(rows, w.T, out=y[:, tile])
 
     blas.each(compute, _tiles(len(packed), x.shape[-1]))
@@ -49,8 +53,10 @@ def dequantized(length, packed, scale, zero_point, bits):
     """A checked weight as real numbers (out, length)."""
     w = np.empty((len(packed), length), scale.dtype)
 
+    dequantize = _dequantizer(bits)
+
     def compute(tile):
-        _dequantize(packed[tile], scale[tile], zero_point[tile], bits, w[tile])
+        dequantize(packed[tile], scale[tile], zero_point[tile], w[tile])
 
     blas.each(compute, _tiles(*w.shape))
     return w
@@ -67,29 +73,39 @@ def _tiles(out, length):
     return [slice(first, min(first + rows, out)) for first in range(0, out, rows)]
 
 
-@serial
-def _dequantize(packed, scale, zero_point, bits, w):
-    out, length = w.shape
-    size = length // scale.shape[1]
-    codes = np.empty((length + 7) // 8 * 8, np.int8)
-    for row in range(out):
-        _unpack(packed[row], bits, codes)
-        for group in range(scale.shape[1]):
-            s, z = scale[row, group], zero_point[row, group]
-            for k in range(group * size, (group + 1) * size):
-                w[row, k] = codes[k] - z  # exact in integers, exact in float32
-                w[row, k] *= s
-
-
-@serial
-def _unpack(packed, bits, codes):
-    """Eight codes fill `bits` whole bytes."""
+@functools.cache
+def _dequantizer(bits):
+    """The kernel for codes of this width, a constant for the compiler."""
     half = 1 << (bits - 1)
-    for at in range(0, len(codes), 8):
-        first = at // 8 * bits
-        word = 0
-        for i in range(min(bits, len(packed) - first)):
-            word |= np.int64(packed[first + i]) << (8 * i)
+
+    @serial
+    def dequantize(packed, scale, zero_point, w):
+        out, length = w.shape
+        size = length // scale.shape[1]
+        codes = np.empty((length + 7) // 8 * 8, np.int8)
+        for row in range(out):
+            unpack(packed[row], codes)
+            for group in range(scale.shape[1]):
+                s, z = scale[row, group], w.dtype.type(zero_point[row, group])
+                part = slice(group * size, (group + 1) * size)
+                q, real = codes[part], w[row, part]
+                for k in range(size):
+                    real[k] = (w.dtype.type(q[k]) - z) * s  # the difference is exact
+
+    @serial
+    def unpack(packed, codes):
+        whole = len(packed) // bits
+        for block in range(whole):  # eight codes fill `bits` whole bytes
+            eight(packed[block * bits :], bits, codes[block * 8 :])
+        if whole * 8 < len(codes):
+            eight(packed[whole * bits :], len(packed) - whole * bits, codes[whole * 8 :])
+
+    @serial
+    def eight(packed, count, codes):
+        word = np.int64(0)
+        for i in range(count):
+            word |= np.int64(packed[i]) << (8 * i)
         for i in range(8):
-            code = (word >> (bits * i)) & (2 * half - 1)
-            codes[at + i] = (code ^ half) - half
+            codes[i] = (((word >> (bits * i)) & (2 * half - 1)) ^ half) - half
+
+    return dequantize
