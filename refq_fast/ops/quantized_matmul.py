@@ -37,7 +37,6 @@ def product(x, packed, scale, zero_point, bits):
     """x (..., in) times the transpose of a checked weight."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), len(packed)), x.dtype)
-
     dequantize = _dequantizer(bits)
 
     def compute(tile):
@@ -52,7 +51,6 @@ def product(x, packed, scale, zero_point, bits):
 def dequantized(length, packed, scale, zero_point, bits):
     """A checked weight as real numbers (out, length)."""
     w = np.empty((len(packed), length), scale.dtype)
-
     dequantize = _dequantizer(bits)
 
     def compute(tile):
