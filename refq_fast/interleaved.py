@@ -3,7 +3,7 @@
 A tile is LANES rows. Its words stand column by column: word j of a lane holds the codes 8 j .. 8 j + 7 of that row, the
 first in the lowest bits. A code is stored as code + 8, its zero point likewise. A code is not shifted down: at place i
 of a half word it counts 16**i, and so does the zero point taken from it, while x has been multiplied by 16**-i.
-All of that is exact, so a product is x times (code - zero_point), rounded like any other.
+All of that is exact (for x of at least 2**-114), so a product is x times (code - zero_point), rounded like any other.
 """
 
 from typing import NamedTuple
