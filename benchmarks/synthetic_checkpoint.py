@@ -14,6 +14,7 @@ import numpy as np
 from refq.files.checkpoint import llama_tensors
 from refq.files.config import read_config
 from refq.files.safetensors import header_bytes
+from refq.jobs.demo import byte_tokenizer
 from refq.jobs.plan import row_chunks
 
 CONFIG = {
@@ -47,6 +48,7 @@ def write_checkpoint(directory, layers=22, shard_bytes=500_000_000, seed=0):
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(CONFIG | {"num_hidden_layers": layers}, indent=2))
+    (directory / "tokenizer.json").write_text(json.dumps(byte_tokenizer()))
     shards = [{}]
     for name, shape in llama_tensors(read_config(directory / "config.json")).items():
         if shards[-1] and 2 * sum(map(math.prod, (*shards[-1].values(), shape))) > shard_bytes:
@@ -79,7 +81,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--shard-bytes", type=int, default=500_000_000)
-    parser.add_argument("--tokenizer", type=pathlib.Path, help="a tokenizer.json of 32,000 tokens to put beside")
+    parser.add_argument("--tokenizer", type=pathlib.Path, help="a tokenizer.json, instead of one a byte")
     options = parser.parse_args()
     write_checkpoint(options.folder, options.layers, options.shard_bytes)
     if options.tokenizer:

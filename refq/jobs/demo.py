@@ -70,7 +70,7 @@ def run_demo(out, engine):
 def write_model(directory):
     """Write the model as a Hugging Face directory: PCG64's raw numbers and exact sums, so the same bytes everywhere."""
     os.makedirs(directory)
-    files = {"config.json": CONFIG | {"refq_demo": LABEL}, "tokenizer.json": _tokenizer()}
+    files = {"config.json": CONFIG | {"refq_demo": LABEL}, "tokenizer.json": byte_tokenizer()}
     files["tokenizer_config.json"] = {
         "bos_token": "<s>",
         "eos_token": "</s>",
@@ -86,6 +86,30 @@ def write_model(directory):
         random = np.random.PCG64(SEED)
         for name, shape in shapes.items():
             file.write(_weights(name, shape, random).astype("<f4").tobytes())
+
+
+def byte_tokenizer():
+    """A tokenizer.json: token b is byte b, written as the character that ByteLevel gives it; then <s> and </s>."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(BYTES) if b not in printable]
+    characters = {b: chr(b) for b in printable} | {b: chr(256 + n) for n, b in enumerate(others)}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    start = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
+    model = {"type": "BPE", "vocab": {characters[b]: b for b in range(BYTES)}, "merges": []}
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": token, "content": text} | flags for text, token in SPECIAL.items()],
+        "pre_tokenizer": level,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [start, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [start, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [SPECIAL["<s>"]], "tokens": ["<s>"]}},
+        },
+        "decoder": level,
+        "model": model,
+    }
 
 
 def _compare(out, engine):
@@ -107,27 +131,3 @@ def _weights(name, shape, random):
     raw = random.random_raw(4 * shape[0] * shape[1]).reshape(4, *shape) >> 40
     size = 1.0 if name == "model.embed_tokens.weight" else 1 / math.sqrt(shape[1])
     return (raw.sum(axis=0) * 2.0**-24 - 2) * math.sqrt(3) * size
-
-
-def _tokenizer():
-    """Byte-level: token b is byte b, written as the character that ByteLevel gives it."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(BYTES) if b not in printable]
-    characters = {b: chr(b) for b in printable} | {b: chr(256 + n) for n, b in enumerate(others)}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    start = {"SpecialToken": {"id": "<s>", "type_id": 0}}
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
-    model = {"type": "BPE", "vocab": {characters[b]: b for b in range(BYTES)}, "merges": []}
-    return {
-        "version": "1.0",
-        "added_tokens": [{"id": token, "content": text} | flags for text, token in SPECIAL.items()],
-        "pre_tokenizer": level,
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [start, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [start, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {"<s>": {"id": "<s>", "ids": [SPECIAL["<s>"]], "tokens": ["<s>"]}},
-        },
-        "decoder": level,
-        "model": model,
-    }

@@ -31,11 +31,10 @@ def check_inputs(checkpoint):
         dict, file name -> sha256 in hex, sorted by name.
     Raises
         CheckpointError: NaN or infinity; names file, tensor and place.
-        TokenizerError: a tokenizer.json that is there, but malformed or larger than the embedding.
+        TokenizerError: a tokenizer.json that is missing, malformed, or larger than the embedding.
     """
     digests, small = {}, carried(checkpoint.directory)
-    if "tokenizer.json" in small:
-        open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
     with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
         for file in checkpoint.files:
             digests[os.path.basename(file)] = _check_weights(file, advance)

@@ -102,6 +102,7 @@ def test_what_the_directory_holds(tmp_path):
     out = tmp_path / "out"
     assert sorted(os.listdir(out)) == [
         *("LICENSE.txt", "config.json", "generation_config.json", "model.safetensors", "special_tokens_map.json"),
+        "tokenizer.json",
     ]
     config = json.loads((out / "config.json").read_text())
     assert config["dtype"] == "float32"
@@ -118,6 +119,7 @@ def test_what_the_directory_holds(tmp_path):
     assert str(tmp_path) not in json.dumps(record)
     assert set(record["inputs"]) == {
         *("LICENSE.txt", "config.json", "generation_config.json", "model.safetensors", "special_tokens_map.json"),
+        "tokenizer.json",
     }
 
 
@@ -133,7 +135,7 @@ def test_shards_keep_their_names(tmp_path):
     sharded(tmp_path / "model")
     assert run("quantize", tmp_path / "model", tmp_path / "out", "--group-size", 8).exit_code == 0
     shards = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
-    assert sorted(os.listdir(tmp_path / "out")) == ["config.json", *shards, "model.safetensors.index.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["config.json", *shards, "model.safetensors.index.json", "tokenizer.json"]
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     stored = open_checkpoint(tmp_path / "out").tensors.values()
     assert index["metadata"]["total_size"] == sum(info.end - info.start for _, info in stored)
@@ -285,9 +287,12 @@ def test_zeros_and_tiny_weights(tmp_path):
     assert "NaN" not in result.stdout
 
 
-def test_a_malformed_tokenizer_is_found_before_anything_is_written(tmp_path):
+@pytest.mark.parametrize("content", ["{}", None], ids=["malformed", "missing"])
+def test_a_tokenizer_is_checked_before_anything_is_written(tmp_path, content):
     model = small(tmp_path / "model")
-    (model / "tokenizer.json").write_text("{}")
+    (model / "tokenizer.json").unlink()
+    if content:
+        (model / "tokenizer.json").write_text(content)
     result = run("quantize", model, tmp_path / "out", "--group-size", 8)
     assert result.exit_code == 3
     assert "tokenizer.json" in result.stderr

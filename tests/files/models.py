@@ -25,6 +25,7 @@ CONFIG = {
     "max_position_embeddings": 64,
     "tie_word_embeddings": False,
 }
+TOKENIZER = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}
 
 
 def raw_file(path, header, data=b""):
@@ -45,8 +46,9 @@ def save(path, tensors, metadata=None):
 
 
 def write_config(directory, **changes):
-    """config.json: CONFIG with changes; a value of ... takes the key away."""
+    """config.json: CONFIG with changes (a value of ... takes the key away); and a tokenizer of one word."""
     directory.mkdir(exist_ok=True)
+    (directory / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     raw = {key: value for key, value in (CONFIG | changes).items() if value is not ...}
     (directory / "config.json").write_text(json.dumps(raw))
     return directory / "config.json"
