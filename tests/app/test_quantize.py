@@ -135,7 +135,12 @@ def test_shards_keep_their_names(tmp_path):
     sharded(tmp_path / "model")
     assert run("quantize", tmp_path / "model", tmp_path / "out", "--group-size", 8).exit_code == 0
     shards = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
-    assert sorted(os.listdir(tmp_path / "out")) == ["config.json", *shards, "model.safetensors.index.json", "tokenizer.json"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "config.json",
+        *shards,
+        "model.safetensors.index.json",
+        "tokenizer.json",
+    ]
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     stored = open_checkpoint(tmp_path / "out").tensors.values()
     assert index["metadata"]["total_size"] == sum(info.end - info.start for _, info in stored)
