@@ -9,7 +9,8 @@ from numba.core import event
 
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-# and its threads sleep while they wait: beside another busy program, spinning ones stall each loop by 8 milliseconds
+# and its threads sleep while they wait: spinning ones stall each loop by 8 milliseconds where another program is busy
+# (on a machine of one's own OMP_WAIT_POLICY=ACTIVE starts them sooner)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # a kernel may call kernels of its own file and of the files directly in this folder: their state is part of its cache
