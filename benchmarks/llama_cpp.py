@@ -2,8 +2,8 @@
 
 python -m benchmarks.llama_cpp [--layers 4] [--threads 1 2] [--keep FOLDER]
 
-The model has TinyLlama-1.1B's width and random weights. refq runs its 4-bit directory (group 32, float32 activations),
-llama.cpp the Q4_0 file it quantized itself from the same weights (its activations are rounded to 8 bits).
+The model has TinyLlama-1.1B's width and random weights. refq runs its 4-bit directory (group 32, float32 activations,
+float head), llama.cpp the Q4_0 file it quantized itself from the same weights (8-bit activations, 6-bit head).
 One thread: process CPU time; two: wall time.
 """
 
@@ -128,7 +128,7 @@ class LlamaCpp:
 def llama_quantize(source, target, threads):
     """llama.cpp's own Q4_0, file to file."""
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype, parameters.nthread, parameters.pure = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0, threads, True
+    parameters.ftype, parameters.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0, threads
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters)):
         raise RuntimeError("llama_model_quantize failed")
 
@@ -199,7 +199,10 @@ def main():
             f"# refq beside llama.cpp {llama_cpp.__version__}, {options.layers} layers, {datetime.date.today()}",
             "",
             f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
-            "One thread: process CPU time; two: wall time. GB/s counts weights as float32.",
+            "refq: 4 bits, groups of 32, float32 activations and head.",
+            "llama.cpp: Q4_0, 8-bit activations, head in Q6_K.",
+            "One thread: process CPU time; two: wall time. GB/s counts weights as float32; refq also reads all files twice",
+            "and digests them.",
             "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
             "",
             "| work | refq | llama.cpp | times faster |",
