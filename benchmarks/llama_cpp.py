@@ -19,13 +19,13 @@ import gguf
 import llama_cpp
 import numba
 import numpy as np
-from refq.jobs.model import load_model
-from refq.jobs.quantize import quantize_model
 
 import refq_fast
 from benchmarks.measure import interleaved, row
 from benchmarks.synthetic_checkpoint import write_checkpoint
 from refq.files.checkpoint import open_checkpoint
+from refq.jobs.model import load_model
+from refq.jobs.quantize import quantize_model
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 NAMES = {
@@ -201,8 +201,7 @@ def main():
             f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
             "refq: 4 bits, groups of 32, float32 activations and head.",
             "llama.cpp: Q4_0, 8-bit activations, head in Q6_K.",
-            "One thread: process CPU time; two: wall time. GB/s counts weights as float32; refq also reads all files twice",
-            "and digests them.",
+            "One thread: process CPU time; two: wall time. GB/s counts weights as float32; refq also digests all files.",
             "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
             "",
             "| work | refq | llama.cpp | times faster |",
