@@ -80,6 +80,7 @@ WRONG = {
     "ties away from 0": _ties_away,
     "bfloat16": _bfloat16,
     "not rounded": lambda scale: (refq.float16_scale(scale), scale)[1],
+    "plus for -0": lambda scale: np.where(scale == 0, np.float32(2.0**-24), refq.float16_scale(scale)),
     "sign lost": lambda scale: np.abs(refq.float16_scale(scale)),
     "no subnormal numbers": _flushed,
     "smallest normal number in place of 0": lambda scale: np.where(
