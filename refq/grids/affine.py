@@ -14,7 +14,7 @@ def integer_range(bits, signed=True):
         bits: int, 2..8.
         signed: bool, two's complement or unsigned.
     Returns
-        (qmin, qmax): two ints.
+        qmin, qmax: int.
     Raises
         GridError: bits outside 2..8.
 
@@ -38,18 +38,19 @@ def quantize(x, scale, zero_point, qmin, qmax):
     Parameters
         x: float32 (or float64), any shape, finite.
         scale: dtype of x, broadcasts to x; one step of the grid in units of x; finite, not 0.
-        zero_point: int32, broadcasts to x; the code of real 0; at most 2**20 in size.
-        qmin, qmax: int, the smallest and largest code.
+        zero_point: int32, broadcasts to x; the code of real 0, may lie off the grid; at most 2**20 in size.
+        qmin, qmax: int, the smallest and largest code; -2**20 <= qmin < qmax <= 2**20.
     Returns
         q: int32, shape of x.
     Raises
         GridError: scale, zero_point or limits break their rule.
         NonFiniteError: x holds NaN or infinity.
+        ShapeError: scale or zero_point does not broadcast to x.
 
     >>> quantize(np.float32([0.5, 1.5, 2.5, -0.5]), 1.0, 1, -8, 7)
     array([1, 3, 3, 1], dtype=int32)
 
-    Source: our order of operations is that of ONNX QuantizeLinear; see SPEC, decisions.
+    Source: the order of operations is that of ONNX QuantizeLinear.
     Spec: quantize
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
@@ -64,11 +65,12 @@ def dequantize(q, scale, zero_point):
     Parameters
         q: integer codes, any shape, at most 2**20 in size.
         scale: float32 (or float64), broadcasts to q; finite, not 0.
-        zero_point: int32, broadcasts to q.
+        zero_point: int32, broadcasts to q; at most 2**20 in size.
     Returns
         x: dtype of scale, shape of q.
     Raises
-        GridError: scale or zero_point breaks its rule.
+        GridError: q, scale or zero_point breaks its rule.
+        ShapeError: scale or zero_point does not broadcast to q.
 
     >>> dequantize(np.int32([1, 3]), np.float32(0.5), 1)
     array([0., 1.], dtype=float32)
@@ -84,7 +86,7 @@ def dequantize(q, scale, zero_point):
 def fake_quantize(x, scale, zero_point, qmin, qmax):
     """Real numbers to the nearest real numbers of the grid.
 
-    dequantize(quantize(x))
+    x_hat = dequantize(quantize(x))
 
     Parameters
         x, scale, zero_point, qmin, qmax: as quantize takes them.
@@ -109,7 +111,7 @@ def fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax):
     gx = g where qmin <= rint(x / scale) + zero_point <= qmax, else 0
 
     Parameters
-        g: incoming gradient, dtype and shape of x.
+        g: incoming gradient, dtype and shape of x, finite.
         x, scale, zero_point, qmin, qmax: as quantize takes them.
     Returns
         gx: dtype and shape of x. (scale and zero_point are constants here.)
@@ -119,7 +121,7 @@ def fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax):
     >>> fake_quantize_vjp(np.float32([1, 1]), np.float32([3.7, 3.8]), np.float32(0.5), 0, -8, 7)
     array([1., 0.], dtype=float32)
 
-    Source: Bengio et al. 2013 (1308.3432); the mask on the rounded code is our choice, see SPEC.
+    Source: Bengio et al. 2013 (1308.3432); the mask on the rounded code is our choice.
     Spec: fake_quantize_vjp
     """
     x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
@@ -129,5 +131,6 @@ def fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax):
 
 
 def _unclipped(x, scale, zero_point):
-    with np.errstate(over="ignore"):  # a quotient beyond the largest float is infinity, and is clipped later
+    """The code before it is clipped, as a float; may be infinite."""
+    with np.errstate(over="ignore"):
         return np.rint(x / scale) + zero_point.astype(x.dtype)

@@ -24,7 +24,7 @@ def codebook_quantize(x, scale, codebook):
     >>> codebook_quantize(np.float32([0.2, -3.0, 9.0]), np.float32(2), np.float32([-1, 0, 1]))
     array([1, 0, 2], dtype=uint8)
 
-    Source: the decision by midpoints is that of bitsandbytes; see SPEC for ties.
+    Source: our choice; the decision by midpoints is that of bitsandbytes.
     Spec: codebook_quantize
     """
     x, scale, codebook = checks.codebook_arguments(x, scale, codebook)
@@ -53,6 +53,7 @@ def codebook_dequantize(q, scale, codebook):
     Raises
         GridError: a code outside the table, or scale breaks its rule.
         ShapeError: codebook is no table of 2 to 256 entries, or scale does not broadcast.
+        NonFiniteError: codebook holds NaN or infinity.
 
     >>> codebook_dequantize(np.uint8([2, 0]), np.float32(0.5), np.float32([-1, 0, 1]))
     array([ 0.5, -0.5], dtype=float32)

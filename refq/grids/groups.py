@@ -12,19 +12,19 @@ def to_groups(x, group_size=None, axis=-1):
     """Cut an axis into groups of `group_size` neighbours; everything in a group shares one scale.
 
     group, along the inputs of w (out, in):   to_groups(w, 32)          (out, in / 32, 32)
-    channel, one scale an output row:         to_groups(w)              (out, 1, in)
-    token, one scale a row of activations:    to_groups(x)              (B, T, 1, D)
+    channel, one scale an output:             to_groups(w)              (out, 1, in)
+    token, one scale a vector of x (B, T, D): to_groups(x)              (B, T, 1, D)
     tensor, one scale for all:                to_groups(w, axis=None)   (1, out * in)
 
     Parameters
-        x: array of any dtype, at least one axis.
+        x: array of any dtype.
         group_size: int, divides the length of the axis; None for the whole axis.
         axis: the axis that is cut; it moves to the end. None: x is flattened first (C order).
     Returns
         groups: (..., n_groups, group_size), the dtype of x.
     Raises
         GroupSizeError: group_size does not divide the axis.
-        ShapeError: there is no such axis, or x has none.
+        ShapeError: x has no such axis.
 
     >>> to_groups(np.arange(6).reshape(1, 6), 3).tolist()
     [[[0, 1, 2], [3, 4, 5]]]
@@ -63,13 +63,13 @@ def from_groups(groups, shape, axis=-1):
     Spec: from_groups
     """
     groups, shape = np.asarray(groups), _as_shape(shape)
-    flat = (math.prod(shape),) if axis is None else shape
-    _check_axis(0 if axis is None else axis, len(flat))
-    moved = np.moveaxis(np.empty(flat, np.bool_), 0 if axis is None else axis, -1).shape
-    if groups.ndim < 2 or groups.shape[:-2] != moved[:-1] or groups.shape[-2] * groups.shape[-1] != moved[-1]:
+    cut, lengths = (0, (math.prod(shape),)) if axis is None else (axis, shape)
+    _check_axis(cut, len(lengths))
+    cut %= len(lengths)
+    others, length = lengths[:cut] + lengths[cut + 1 :], lengths[cut]
+    if groups.ndim < 2 or groups.shape[:-2] != others or groups.shape[-2] * groups.shape[-1] != length:
         raise ShapeError(f"groups of shape {groups.shape} do not come from shape {shape} cut along axis {axis}")
-    x = groups.reshape(moved)
-    return x.reshape(shape) if axis is None else np.moveaxis(x, -1, axis)
+    return np.moveaxis(groups.reshape(*others, length), -1, cut).reshape(shape)
 
 
 def _as_shape(shape):

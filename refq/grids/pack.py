@@ -8,7 +8,7 @@ from refq import checks
 def pack_codes(q, bits):
     """Codes to our canonical bytes: a little-endian bit stream along the last axis.
 
-    bit i * bits + j of the stream = bit j of code i, in two's complement
+    bit i * bits + j of the stream = bit j of q[i], in two's complement; byte k = bits 8 k .. 8 k + 7
 
     Parameters
         q: integer codes (..., n), -2**(bits-1) .. 2**(bits-1) - 1.
@@ -17,11 +17,12 @@ def pack_codes(q, bits):
         packed: uint8 (..., ceil(n * bits / 8)); unused bits at the end are 0.
     Raises
         GridError: bits outside 2..8, or a code that does not fit them.
+        ShapeError: q has no axis.
 
     >>> pack_codes(np.int32([1, 2, -1]), 4)
     array([33, 15], dtype=uint8)
 
-    Source: our choice; at 4 bits two codes a byte, the even index in the low nibble.
+    Source: our choice.
     Spec: pack_codes
     """
     q, bits = checks.codes_to_pack(q, bits)
@@ -31,7 +32,7 @@ def pack_codes(q, bits):
 def unpack_codes(packed, bits, length):
     """Our canonical bytes to codes.
 
-    code i = bits i * bits .. (i + 1) * bits - 1 of the stream, in two's complement
+    q[i] = bits i * bits .. i * bits + bits - 1 of the stream, in two's complement
 
     Parameters
         packed: uint8 (..., ceil(length * bits / 8)).
@@ -52,13 +53,13 @@ def unpack_codes(packed, bits, length):
     """
     packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length)
     u = _numbers(packed, bits, length)
-    return u - ((u >> (bits - 1)) << bits)  # the highest bit counts negative
+    return np.where(u < 2 ** (bits - 1), u, u - 2**bits)
 
 
 def pack_compressed_tensors(q, bits):
     """Codes to the int32 words of compressed-tensors' `pack-quantized` format.
 
-    bit i * bits + j of the stream = bit j of q[i] + 2**(bits-1); word w = bits 32 w .. 32 w + 31
+    bit i * bits + j of the stream = bit j of q[i] + 2**(bits-1); word k = bits 32 k .. 32 k + 31
 
     Parameters
         q: integer codes (..., n), -2**(bits-1) .. 2**(bits-1) - 1.
@@ -67,6 +68,7 @@ def pack_compressed_tensors(q, bits):
         packed: int32 (..., ceil(n * bits / 32)); unused bits at the end are 0.
     Raises
         GridError: bits outside 2..8, or a code that does not fit them.
+        ShapeError: q has no axis.
 
     >>> pack_compressed_tensors(np.int32([-8, -7, 7]), 4)
     array([3856], dtype=int32)
@@ -84,7 +86,7 @@ def pack_compressed_tensors(q, bits):
 def unpack_compressed_tensors(packed, bits, length):
     """The int32 words of compressed-tensors' `pack-quantized` format to codes.
 
-    code i = bits i * bits .. (i + 1) * bits - 1 of the stream, minus 2**(bits-1)
+    q[i] = bits i * bits .. i * bits + bits - 1 of the stream, minus 2**(bits-1)
 
     Parameters
         packed: int32 (..., ceil(length * bits / 32)).

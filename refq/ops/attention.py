@@ -33,8 +33,8 @@ def causal_attention(q, k, v):
 def causal_attention_vjp(g, q, k, v):
     """Gradients of causal_attention.
 
-    p = softmax(scores);  gv = p^T g;  gscores = softmax_vjp(g v^T, scores);  gq = gscores k / sqrt(d);
-    gk = gscores^T q / sqrt(d);  gk and gv are summed over the R queries that share a head
+    p = softmax(scores);  gv = p^T g;  gscores = softmax_vjp(g v^T, scores) / sqrt(d);  gq = gscores k;
+    gk = gscores^T q;  gk and gv are summed over the R queries that share a head
 
     Parameters
         g: shape and dtype of q.

@@ -9,7 +9,7 @@ from refq.ops import arguments
 def quantized_matmul(x, packed, scale, zero_point, bits):
     """Product with a packed weight: x times the transpose of what dequantize gives.
 
-    y = x @ w.T,  w[o, i] = (q[o, i] - zero_point[o, G]) * scale[o, G],  G = the group of i
+    y = x @ w.T,  w[o, i] = (q[o, i] - zero_point[o, j]) * scale[o, j],  j = the group of i
 
     Parameters
         x: float32 (or float64), (..., in).

@@ -43,8 +43,8 @@ def rms_norm_vjp(g, x, weight, eps):
     Raises
         as rms_norm; ShapeError if g has another shape than x.
 
-    >>> rms_norm_vjp(np.float32([3, 0]), np.float32([1, 1]), np.float32([1, 1]), 8.0)
-    (array([ 0.9444444 , -0.05555556], dtype=float32), array([1., 0.], dtype=float32))
+    >>> rms_norm_vjp(np.float32([2, 2]), np.float32([2, 2]), np.float32([1, 1]), 12.0)
+    (array([0.375, 0.375], dtype=float32), array([1., 1.], dtype=float32))
 
     Source: derivative of rms_norm.
     Spec: rms_norm_vjp

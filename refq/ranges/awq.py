@@ -5,7 +5,7 @@ import numpy as np
 from refq import checks
 from refq.grids.affine import integer_range
 
-NARROWEST = np.float32(1e-5)  # the narrowest range, and the smallest largest value
+NARROWEST = np.float32(1e-5)
 
 
 def awq_range(groups, bits=4, symmetric=True):
@@ -33,13 +33,10 @@ def awq_range(groups, bits=4, symmetric=True):
     """
     groups, bits = checks.preset_arguments(groups, bits)
     qmin, qmax = integer_range(bits, signed=symmetric)
-    if symmetric:
-        width = np.abs(groups).max(axis=-1, keepdims=True)
-        scale = np.maximum(width, NARROWEST) / qmax
-        return scale, np.zeros(scale.shape, np.int32), qmin, qmax
     lo, hi = groups.min(axis=-1, keepdims=True), groups.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore"):
-        scale = np.maximum(hi - lo, NARROWEST) / qmax
-        zero_point = np.clip(-np.rint(lo / scale), qmin, qmax)
-    checks.range_width(scale)
+        width = np.maximum(-lo, hi) if symmetric else hi - lo
+        scale = np.maximum(width, NARROWEST) / qmax
+        zero_point = np.zeros_like(lo) if symmetric else np.clip(-np.rint(lo / scale), qmin, qmax)
+    checks.range_width(width)
     return scale, zero_point.astype(np.int32), qmin, qmax

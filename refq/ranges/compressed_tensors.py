@@ -41,7 +41,7 @@ def compressed_tensors_range(groups, bits=4, symmetric=True):
     else:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             scale = (hi - lo) / (qmax - qmin)
-            zero_point = np.clip(qmin - lo / scale, qmin, qmax)
+            zero_point = np.rint(np.clip(qmin - lo / scale, qmin, qmax))
         checks.range_width(scale)
-        zero_point = np.rint(np.nan_to_num(zero_point))  # 0 / 0, a group of zeros, ends as 0
+        zero_point = np.nan_to_num(zero_point)  # NaN comes from 0 / 0, a group of zeros
     return np.where(scale == 0, SMALLEST, scale), zero_point.astype(np.int32), qmin, qmax

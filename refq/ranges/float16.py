@@ -10,20 +10,20 @@ SMALLEST = 2.0**-24  # the smallest positive float16
 def float16_scale(scale):
     """Scales rounded to numbers that float16 holds exactly, never to 0.
 
-    nearest float16, ties to even; 0 becomes 2**-24 with its sign
+    stored = the nearest float16, ties to even; where that is 0, 2**-24 with the sign of scale
 
     Parameters
         scale: float32 (or float64), any shape, finite.
     Returns
-        scale: dtype and shape of the argument, every value exact in float16.
+        stored: dtype and shape of scale, every value exact in float16, never 0.
     Raises
-        GridError: a scale of 65520 or more, which float16 rounds to infinity.
+        GridError: a scale of 65520 or more in size, which float16 rounds to infinity.
         NonFiniteError: scale holds NaN or infinity.
 
     >>> float16_scale(np.float32([2049.0, 0.5]))
     array([2.048e+03, 5.000e-01], dtype=float32)
 
-    Source: our choice: a stored scale must be a scale; IEEE 754 binary16.
+    Source: IEEE 754 binary16; the treatment of 0 and infinity is our choice.
     Spec: float16_scale
     """
     scale = checks.finite("scale", checks.as_float("scale", scale))

@@ -19,7 +19,7 @@ def gptq_range(groups, bits=4, symmetric=True):
         symmetric: bool, real 0 at the code in the middle.
     Returns
         scale: float32 (..., 1), above 0.
-        zero_point: int32 (..., 1), on the grid.
+        zero_point: int32 (..., 1).
         qmin, qmax: int.
     Raises
         GridError: the range of a group overflows, or its step underflows to 0.
@@ -27,7 +27,7 @@ def gptq_range(groups, bits=4, symmetric=True):
     >>> gptq_range(np.float32([[-7.5, 3.0]]))
     (array([[1.]], dtype=float32), array([[8]], dtype=int32), 0, 15)
 
-    Source: IST-DASLab/gptq, quant.py, find_params, read.
+    Source: IST-DASLab/gptq, quant.py, find_params, read; its copy in auto-gptq 0.7.1, run.
     Spec: gptq_range
     """
     groups, bits = checks.preset_arguments(groups, bits)

@@ -4,8 +4,8 @@ import numpy as np
 
 from refq import checks
 
-FLAT = np.float32(1e-4)  # a range up to this is no range: step 1
-LARGEST = np.float32(2e4)  # the largest inverse of a step
+FLAT = np.float32(1e-4)  # a range up to this is no range: scale 1
+LARGEST = np.float32(2e4)  # the largest inverse of a scale
 
 
 def hqq_range(groups):

@@ -30,7 +30,7 @@ def q4_0_range(groups):
 
 
 def q4_1_range(groups):
-    """Scale, minimum and code limits of llama.cpp's Q4_1: real = scale * u + minimum.
+    """Scale, minimum and code limits of llama.cpp's Q4_1: real = scale * code + minimum.
 
     scale = (max - min) / 15, minimum = min
 
