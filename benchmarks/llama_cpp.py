@@ -201,7 +201,7 @@ def main():
             f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
             "refq: 4 bits, groups of 32, float32 activations and head.",
             "llama.cpp: Q4_0, 8-bit activations, head in Q6_K.",
-            "One thread: process CPU time; two: wall time. GB/s counts weights as float32; refq also digests all files.",
+            "One thread: process CPU time; two: wall time. GB/s weights as float32; refq digests all files too.",
             "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
             "",
             "| work | refq | llama.cpp | times faster |",
