@@ -37,7 +37,7 @@ def grid_arguments(x, scale, zero_point, qmin, qmax):
 def code_arguments(q, scale, zero_point):
     """The arguments of dequantize, each by its rule; a scale without a dtype is float32."""
     q = _within_limit("q", as_integer("q", q))
-    scale = as_float("scale", np.float32(scale) if isinstance(scale, (int, float)) else scale)
+    scale = as_float("scale", np.float32(scale) if type(scale) in (int, float) else scale)
     broadcasts("scale", scale, q.shape)
     return q, grid_scale(scale, scale), grid_zero_point(zero_point, q.shape)
 
@@ -85,9 +85,11 @@ def same_shape(name, value, other, shape):
 
 
 def code_limits(qmin, qmax):
-    """-2**20 <= qmin < qmax <= 2**20, both integers."""
-    if not -LIMIT <= integer("qmin", qmin) < integer("qmax", qmax) <= LIMIT:
+    """-2**20 <= qmin < qmax <= 2**20, as Python integers: those of NumPy would overflow in qmax - qmin."""
+    qmin, qmax = integer("qmin", qmin), integer("qmax", qmax)
+    if not -LIMIT <= qmin < qmax <= LIMIT:
         raise GridError(f"qmin={qmin}, qmax={qmax}; -2**20 <= qmin < qmax <= 2**20 is needed")
+    return qmin, qmax
 
 
 def grid_scale(scale, x):
@@ -163,13 +165,13 @@ def count(name, value):
 
 
 def range_arguments(groups, qmin, qmax, symmetric, scale_dtype):
-    """The arguments that every range rule takes, each by its rule."""
-    code_limits(qmin, qmax)
+    """Groups and code limits of a range rule, and its other arguments, each by its rule."""
+    qmin, qmax = code_limits(qmin, qmax)
     if symmetric and not qmin <= -qmax < 0:
         raise GridError(f"qmin={qmin}, qmax={qmax}; a symmetric grid needs qmin <= -qmax < 0, as -8..7 has")
     if scale_dtype not in ("float32", "float16"):
         raise DtypeError(f"scale_dtype={scale_dtype!r}; 'float32' or 'float16' is needed")
-    return filled_groups(groups)
+    return filled_groups(groups), qmin, qmax
 
 
 def filled_groups(groups):
@@ -204,7 +206,7 @@ def codebook_arguments(x, scale, codebook):
 def codebook_codes(q, scale, codebook):
     """The arguments of codebook_dequantize, each by its rule."""
     codebook = table(as_float("codebook", codebook))
-    q = within("q", as_integer("q", q), 0, codebook.size - 1)
+    q = within("q", as_integer("q", q), 0, codebook.size - 1).astype(np.uint8, copy=False)
     scale = as_float_like("scale", scale, codebook)
     broadcasts("scale", scale, q.shape)
     return q, grid_scale(scale, scale), codebook

@@ -82,8 +82,8 @@ def causal_attention(q, k, v):
     S = k.shape[2]
     checks.same_shape("k", k, f"q of shape {q.shape}", (B, K, S, d))
     v = checks.same_shape("v", checks.as_float_like("v", v, q), "k", k.shape)
-    if T > S or d < 1:
-        raise ShapeError(f"q has {T} positions of width {d}, k has {S}; at most {S} of width 1 or more are needed")
+    if T > S or S < 1 or d < 1:
+        raise ShapeError(f"q has {T} positions of width {d}, k has {S}; T <= S, 1 <= S and 1 <= d are needed")
     return q, k, v
 
 

@@ -1,5 +1,6 @@
 """Products with a weight: the one place that knows that a weight may be an array or packed low-bit codes."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -76,4 +77,4 @@ def linear_vjp(g, x, weight, bias=None):
 
 
 def _rows(x):
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # -1 would not do for a width of 0

@@ -10,7 +10,7 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     """Scale and zero point of the grid from the smallest to the largest value of each group.
 
     symmetric: scale = max |x| / qmax, zero_point = 0
-    asymmetric: scale = (hi - lo) / (qmax - qmin), zero_point = qmin - rint(lo / scale), with 0 in lo..hi
+    asymmetric: scale = (hi - lo) / (qmax - qmin), zero_point = clip(qmin - rint(lo / scale)), with 0 in lo..hi
 
     Parameters
         groups: float32 (or float64) (..., group_size), finite.
@@ -23,6 +23,8 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     Raises
         GridError: limits that break their rule; a range or scale that overflows.
         NonFiniteError: groups holds NaN or infinity.
+        ShapeError: groups has no axis, or no element a group.
+        DtypeError: scale_dtype is another.
 
     >>> minmax(np.float32([[-1.0, 14.0]]), -8, 7, symmetric=False)
     (array([[1.]], dtype=float32), array([[-7]], dtype=int32))
@@ -30,7 +32,7 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     Source: Jacob et al. 2018 (1712.05877), section 3, with 0 inside the range; the divisor qmax is AWQ's.
     Spec: minmax
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     return grid_of_range(*observed_range(groups), qmin, qmax, symmetric, scale_dtype)
 
 
@@ -43,13 +45,17 @@ def observed_range(groups):
 
 def grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype):
     """Scale and zero point of the grid for lo <= 0 <= hi: where every range rule ends."""
-    with np.errstate(over="ignore"):
-        width, steps = (np.maximum(-lo, hi), qmax) if symmetric else (hi - lo, qmax - qmin)
-    checks.range_width(width)
-    scale = np.where(width == 0, width.dtype.type(1), stored_scale(width / width.dtype.type(steps), scale_dtype))
+    real = lo.dtype.type
     if symmetric:
-        return scale, np.zeros(scale.shape, np.int32)
-    return scale, np.clip(qmin - np.rint(lo / scale), qmin, qmax).astype(np.int32)
+        scale = np.maximum(-lo, hi) / real(qmax)
+    else:
+        with np.errstate(over="ignore"):
+            width = hi - lo
+        checks.range_width(width)
+        scale = width / real(qmax - qmin)
+    scale = np.where(lo == hi, real(1), stored_scale(scale, scale_dtype))  # equal only if both are 0
+    zero_point = np.zeros_like(scale) if symmetric else np.clip(qmin - np.rint(lo / scale), qmin, qmax)
+    return scale, zero_point.astype(np.int32)
 
 
 def stored_scale(step, scale_dtype):

@@ -25,7 +25,7 @@ def mse(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     Source: the shrink factors are those of GPTQ's quantizer, which minimizes a sum of powers 2.4; ours is 2.
     Spec: mse
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     lo, hi = observed_range(groups)
 
     def grid(step):

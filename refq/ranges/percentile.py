@@ -26,7 +26,7 @@ def percentile(groups, qmin, qmax, symmetric=True, scale_dtype="float32", percen
     Source: linear interpolation between order statistics (Hyndman and Fan 1996, definition 7).
     Spec: percentile
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     percent = float(checks.within("percent", np.float64(percent), 50, 100))
     if symmetric:
         hi = _quantile(np.abs(groups), percent)
@@ -37,9 +37,9 @@ def percentile(groups, qmin, qmax, symmetric=True, scale_dtype="float32", percen
 
 def _quantile(v, percent):
     """P(v) of the last axis (..., 1): float64, then rounded to the dtype of v."""
-    place = (v.shape[-1] - 1) * percent / 100
-    below = int(place)
-    above = min(below + 1, v.shape[-1] - 1)
-    v_sorted = np.partition(v, (below, above), axis=-1).astype(np.float64)
-    low, high = v_sorted[..., below, None], v_sorted[..., above, None]
-    return (low + (place - below) * (high - low)).astype(v.dtype)
+    n = v.shape[-1]
+    place = (n - 1) * percent / 100
+    i = int(place)
+    v_sorted = np.sort(v, axis=-1)
+    low, high = (v_sorted[..., k, None].astype(np.float64) for k in (i, min(i + 1, n - 1)))
+    return (low + (place - i) * (high - low)).astype(v.dtype)

@@ -29,7 +29,7 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Source: read in aimet-torch 2.42 (SqnrEncodingAnalyzer); the min-max grid as first candidate is ours.
     Spec: sqnr
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     limit = largest(qmin, qmax, scale_dtype)
     checks.within("groups", groups, -limit, limit)
     gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
@@ -61,29 +61,28 @@ def _bin_centres(groups):
         return np.where(bin_width == 0, groups, (lo + bin_width / 2) + bins * bin_width)
 
 
-def _symmetric_grids(absmax, steps, scale_dtype):
-    """101 scales up to 1.01 of the one whose two ends are absmax apart from 0 on average."""
+def _symmetric_grids(absmax, n, scale_dtype):
+    """101 scales, up to 1.01 of the one whose grid is 2 absmax wide."""
     real = absmax.dtype.type
-    widest = absmax / real(steps) * 2
+    widest = absmax / real(n) * 2
     zero_point = np.zeros(absmax.shape, np.int32)
     for i in range(1, 102):
         yield stored_scale(widest * real(i) / real(100), scale_dtype), zero_point
 
 
-def _ranges(lo, hi, steps):
-    """Ranges of 17 widths and up to 21 places, cut to the range that the data has on its own grid."""
+def _ranges(lo, hi, n):
+    """Ranges of 17 widths and up to 21 places, cut to the range low..high that the data has on its own grid."""
     real = lo.dtype.type
-    widest = stored_scale((hi - lo) / real(steps), "float32")
-    seen = np.clip(np.rint(lo / widest), -steps, 0)
-    lowest = widest * seen
-    highest = lowest + widest * real(steps)
-    places = min(steps, 19)
-    offsets = [np.full_like(lo, np.rint(k * steps / places) - steps) for k in range(places + 1)]
+    w = stored_scale((hi - lo) / real(n), "float32")
+    o = np.clip(np.rint(lo / w), -n, 0)
+    low = w * o
+    high = low + w * real(n)
+    m = min(n, 19)
+    offsets = [np.full_like(lo, np.rint(i * n / m) - n) for i in range(m + 1)]
     for j in range(1, 18):
-        step = widest * real(j / 16)
-        for offset in (*offsets, seen):
-            low = step * offset
-            yield np.maximum(low, lowest), np.minimum(low + step * real(steps), highest)
+        d = w * real(j / 16)
+        for k in (*offsets, o):
+            yield np.maximum(d * k, low), np.minimum(d * k + d * real(n), high)
 
 
 def _noise(c, scale, zero_point, limits, gamma):

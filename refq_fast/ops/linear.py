@@ -1,5 +1,7 @@
 """Twins of refq.ops.linear."""
 
+import math
+
 import numpy as np
 
 from refq.ops import arguments
@@ -44,4 +46,4 @@ def linear_vjp(g, x, weight, bias=None):
 
 
 def _rows(x):
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # -1 would not do for a width of 0

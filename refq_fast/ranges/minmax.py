@@ -16,7 +16,7 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     One pass over groups, parallel; the rest is done on the two ends of each group.
     Spec: minmax
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     return grid_of_range(*observed_range(groups), qmin, qmax, symmetric, scale_dtype)
 
 

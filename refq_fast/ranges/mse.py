@@ -17,7 +17,7 @@ def mse(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
     Groups in parallel, candidates in vector lanes; the sum of each is still taken from left to right.
     Spec: mse
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     lo, hi = observed_range(groups)
     scale, _ = grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype)  # for its errors
     zero_point = np.empty(scale.shape, np.int32)

@@ -17,7 +17,7 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     Groups in parallel, candidates in vector lanes; the sum of each is still taken from left to right.
     Spec: sqnr
     """
-    groups = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
+    groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     limit = largest(qmin, qmax, scale_dtype)
     checks.within("groups", groups, -limit, limit)
     gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))

@@ -47,6 +47,8 @@ def test_odd_around_the_zero_point(engine, arguments):
 def test_the_dtype_is_that_of_scale(engine, arguments):
     assert engine.dequantize(**arguments).dtype == np.float32
     assert engine.dequantize(**(arguments | {"scale": arguments["scale"].astype(np.float64)})).dtype == np.float64
+    assert engine.dequantize(arguments["q"], np.float64(0.1), 0).dtype == np.float64  # a Python float too
+    assert engine.dequantize(arguments["q"], 0.1, 0).dtype == np.float32
 
 
 WRONG = {

@@ -29,6 +29,14 @@ def bound(arguments, expected):
 
 
 @both
+def test_no_outputs(engine):
+    x, weight, bias = np.ones((2, 3), np.float32), np.empty((0, 3), np.float32), np.empty(0, np.float32)
+    gradients = engine.linear_vjp(np.empty((2, 0), np.float32), x, weight, bias)
+    assert [gradient.shape for gradient in gradients] == [(2, 3), (0, 3), (0,)]
+    assert not gradients[0].any()
+
+
+@both
 @given(arguments())
 def test_linear_in_g(engine, arguments):
     assert_linear_in(engine.linear_vjp, arguments)

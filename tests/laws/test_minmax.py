@@ -1,6 +1,7 @@
 """Laws of minmax."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,16 @@ def test_a_power_of_two_scales_the_scale(engine, arguments):
     zeros = ~arguments["groups"].any(axis=-1, keepdims=True)
     np.testing.assert_array_equal(scale_8, np.where(zeros, 1, scale * np.float32(8)))
     np.testing.assert_array_equal(zero_point_8, zero_point)
+
+
+@both
+@pytest.mark.parametrize("rule", ["minmax", "percentile", "mse", "sqnr"])
+@pytest.mark.parametrize(("kind", "qmin", "qmax"), [(np.int8, -128, 127), (np.uint8, 0, 255)])
+def test_limits_may_be_narrow_integers(engine, rule, kind, qmin, qmax):
+    groups = np.linspace(-1, 2, 33, dtype=np.float32).reshape(3, 11)
+    for symmetric in {False, qmin < 0}:
+        found = getattr(engine, rule)(groups, kind(qmin), kind(qmax), symmetric)
+        np.testing.assert_equal(found, getattr(engine, rule)(groups, qmin, qmax, symmetric))
 
 
 @both
