@@ -24,12 +24,19 @@ def _choose(x):
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: np.exp(x))
 
 
-@summing
+@serial
 def exp_sum(x, top, y):
     """y = exp(x - top), and its sum."""
-    total = y.dtype.type(0)
     for j in range(len(x)):
         y[j] = exp(x[j] - top)
+    return _sum(y)
+
+
+@summing
+def _sum(y):
+    """A loop of its own: in one that also writes, the order of the sum would depend on where x and y lie in memory."""
+    total = y.dtype.type(0)
+    for j in range(len(y)):
         total += y[j]
     return total
 

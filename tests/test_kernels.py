@@ -11,7 +11,7 @@ import pytest
 
 import refq
 import refq_fast
-from refq_fast.exponential import exp
+from refq_fast.exponential import exp, exp_sum
 from refq_fast.interleaved import interleave, product
 from refq_fast.kernel import serial
 from refq_fast.simd import LANES, load_floats, store
@@ -113,6 +113,16 @@ def test_exp():
     y, exact = np.empty_like(x), np.exp(x.astype(np.float64))
     run(x, y)
     assert (np.abs(y - exact) <= 2 * np.spacing(exact.astype(np.float32)).astype(np.float64)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_order_of_a_sum_does_not_depend_on_where_its_arrays_lie(dtype):
+    room, x = np.empty(400, dtype), np.random.default_rng(0).standard_normal(40).astype(dtype)
+    sums = set()
+    for start in range(40, 360):
+        room[:40] = x
+        sums.add(exp_sum(room[:40], x.max(), room[start : start + 40]))
+    assert len(sums) == 1
 
 
 def test_bits_do_not_depend_on_threads_or_on_who_else_computes():

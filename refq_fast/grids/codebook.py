@@ -39,10 +39,12 @@ def _decisions(codebook):
     """Thresholds, and the index of each entry in value order: q = index[number of thresholds below t]."""
     values, index = np.unique(codebook, return_index=True)
     middle = values[:-1].astype(np.float64) / 2 + values[1:].astype(np.float64) / 2
-    # a threshold is the largest t that still means the entry below it; the middle itself only if that index is lower
+    # a threshold is the largest t that still means the entry below it; the middle itself only if that index is lower,
+    # or if the middle before is the same number, as float64 rounds those of neighbours
     below = middle.astype(codebook.dtype)
     down = np.nextafter(below, -np.inf, dtype=codebook.dtype)
-    keeps = np.where(index[:-1] < index[1:], below <= middle, below < middle)
+    lower = (index[:-1] < index[1:]) | np.append(False, middle[1:] == middle[:-1])
+    keeps = np.where(lower, below <= middle, below < middle)
     return np.where(keeps, below, down), index.astype(np.uint8)
 
 

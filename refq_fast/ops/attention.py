@@ -28,7 +28,7 @@ def causal_attention(q, k, v):
     if q.dtype == np.float32 and 2 * R * T > LANES:
         keys, values = _padded(k), _padded(v)
         tiles = len(q) * -(-R * T // LANES)
-        pieces = threads.cuts(tiles, min(tiles, tiles * LANES * keys[0].size // PIECE))
+        pieces = threads.cuts(tiles, min(tiles, keys.size * -(-R * T // LANES) * LANES // PIECE))
         threads.each(lambda cut: _attend(q, keys, values, S, by_heads, cut.start, cut.stop), pieces)
     else:
         blas.each(lambda heads: _pieces(q[heads], k[heads], v[heads], by_heads[heads]), _cuts(q, S))

@@ -1,6 +1,7 @@
 """Laws of causal_attention."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,17 @@ def bound(arguments, expected):
     p, relative = weights(arguments["q"], arguments["k"])
     S = p.shape[-1]
     return cost(p @ np.abs(arguments["v"])[:, :, None], relative + S + 2)
+
+
+@both
+def test_nothing_in_nothing_out(engine):
+    for shape in ((0, 2, 3, 40, 8), (1, 0, 1, 40, 8), (1, 2, 0, 40, 8), (1, 2, 3, 0, 8)):
+        q, k = np.empty(shape, np.float32), np.ones((*shape[:2], 40, 8), np.float32)
+        assert engine.causal_attention(q, k, k).shape == shape
+        assert [gradient.shape for gradient in engine.causal_attention_vjp(q, q, k, k)] == [shape, k.shape, k.shape]
+    k = np.empty((1, 2, 0, 8), np.float32)
+    with pytest.raises(refq.errors.ShapeError, match="1 <= S"):
+        engine.causal_attention(np.empty((1, 2, 3, 0, 8), np.float32), k, k)
 
 
 @both

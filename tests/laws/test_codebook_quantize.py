@@ -23,6 +23,8 @@ def edges():
         scale = random.choice([0.5, 0.1, -0.3], (shape[0], 1)).astype(np.float32)
         x = (random.integers(-80, 80, shape) / 4).astype(np.float32) * scale
         yield {"x": x, "scale": scale, "codebook": (random.integers(-20, 20, size) / 2).astype(np.float32)}
+    neighbours = 1 + np.array([1, 3, 0, 2]) * 2.0**-52  # two of their middles are one number in float64
+    yield {"x": neighbours, "scale": np.float64(1), "codebook": neighbours}
 
 
 @both
