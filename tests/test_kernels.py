@@ -187,3 +187,30 @@ def test_in_a_process_of_its_own(code, settings, tmp_path):
 def test_no_rows():
     arguments, _ = weight(16, 64, 2)
     assert product(np.empty((0, 64), np.float32), interleave(*arguments[:3])).shape == (0, 16)
+
+
+def test_kernels_are_compiled_once_and_kept(tmp_path):
+    code = """
+import numpy as np, refq_fast
+from refq_fast import kernel
+compiled = []
+kernel.before_compiling(lambda: compiled.append(1))
+for bits in range(2, 9):
+    packed, scale, zero_point = np.zeros((20, 4 * bits), "u1"), np.ones((20, 2), "f4"), np.zeros((20, 2), "i4")
+    for rows in (1, 20):
+        x = np.ones((rows, 32), np.float32)
+        refq_fast.quantized_matmul(x, packed, scale, zero_point, bits)
+        refq_fast.linear(x, refq_fast.PackedWeight(packed, scale, zero_point, bits))
+q = refq_fast.quantize(x, 1.0, 0, -8, 7)
+refq_fast.pack_compressed_tensors(q, 4)
+refq_fast.minmax(x, -8, 7)
+print(len(compiled))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    counts, files = [], []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+        counts.append(int(done.stdout))
+        files.append(sorted(tmp_path.rglob("*")))
+    assert counts == [1, 0]
+    assert files[0] == files[1]

@@ -1,7 +1,5 @@
 """Twins of refq.ops.quantized_matmul, for codes as they are stored."""
 
-import functools
-
 import numpy as np
 
 from refq import checks
@@ -37,11 +35,10 @@ def product(x, packed, scale, zero_point, bits):
     """x (..., in) times the transpose of a checked weight."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), len(packed)), x.dtype)
-    dequantize = _dequantizer(bits)
 
     def compute(tile):
         w = np.empty((len(packed[tile]), x.shape[-1]), x.dtype)
-        dequantize(packed[tile], scale[tile], zero_point[tile], w)
+        _dequantize(packed[tile], scale[tile], zero_point[tile], bits, w)
         np.matmul(rows, w.T, out=y[:, tile])
 
     blas.each(compute, _tiles(len(packed), x.shape[-1]))
@@ -51,10 +48,9 @@ def product(x, packed, scale, zero_point, bits):
 def dequantized(length, packed, scale, zero_point, bits):
     """A checked weight as real numbers (out, length)."""
     w = np.empty((len(packed), length), scale.dtype)
-    dequantize = _dequantizer(bits)
 
     def compute(tile):
-        dequantize(packed[tile], scale[tile], zero_point[tile], w[tile])
+        _dequantize(packed[tile], scale[tile], zero_point[tile], bits, w[tile])
 
     blas.each(compute, _tiles(*w.shape))
     return w
@@ -71,39 +67,53 @@ def _tiles(out, length):
     return [slice(first, min(first + rows, out)) for first in range(0, out, rows)]
 
 
-@functools.cache
-def _dequantizer(bits):
-    """The kernel for codes of this width, a constant for the compiler."""
-    half = 1 << (bits - 1)
+@serial
+def _dequantize(packed, scale, zero_point, bits, w):
+    out, length = w.shape
+    size = length // scale.shape[1]
+    codes = np.empty((length + 7) // 8 * 8, np.int8)
+    for row in range(out):
+        _unpack(packed[row], bits, codes)
+        for group in range(scale.shape[1]):
+            s, z = scale[row, group], w.dtype.type(zero_point[row, group])
+            part = slice(group * size, (group + 1) * size)
+            q, real = codes[part], w[row, part]
+            for k in range(size):
+                real[k] = (w.dtype.type(q[k]) - z) * s  # the difference is exact
 
-    @serial
-    def dequantize(packed, scale, zero_point, w):
-        out, length = w.shape
-        size = length // scale.shape[1]
-        codes = np.empty((length + 7) // 8 * 8, np.int8)
-        for row in range(out):
-            unpack(packed[row], codes)
-            for group in range(scale.shape[1]):
-                s, z = scale[row, group], w.dtype.type(zero_point[row, group])
-                part = slice(group * size, (group + 1) * size)
-                q, real = codes[part], w[row, part]
-                for k in range(size):
-                    real[k] = (w.dtype.type(q[k]) - z) * s  # the difference is exact
 
-    @serial
-    def unpack(packed, codes):
-        whole = len(packed) // bits
-        for block in range(whole):  # eight codes fill `bits` whole bytes
-            eight(packed[block * bits :], bits, codes[block * 8 :])
-        if whole * 8 < len(codes):
-            eight(packed[whole * bits :], len(packed) - whole * bits, codes[whole * 8 :])
+@serial
+def _unpack(packed, bits, codes):
+    """Codes of one row: the width is a constant of each call, so that each gets a loop of its own."""
+    if bits == 2:
+        _eights(packed, 2, codes)
+    elif bits == 3:
+        _eights(packed, 3, codes)
+    elif bits == 4:
+        _eights(packed, 4, codes)
+    elif bits == 5:
+        _eights(packed, 5, codes)
+    elif bits == 6:
+        _eights(packed, 6, codes)
+    elif bits == 7:
+        _eights(packed, 7, codes)
+    else:
+        _eights(packed, 8, codes)
 
-    @serial
-    def eight(packed, count, codes):
-        word = np.int64(0)
-        for i in range(count):
-            word |= np.int64(packed[i]) << (8 * i)
-        for i in range(8):
-            codes[i] = (((word >> (bits * i)) & (2 * half - 1)) ^ half) - half
 
-    return dequantize
+@serial
+def _eights(packed, bits, codes):
+    whole = len(packed) // bits
+    for block in range(whole):  # eight codes fill `bits` whole bytes
+        _eight(packed[block * bits :], bits, bits, codes[block * 8 :])
+    if whole * 8 < len(codes):
+        _eight(packed[whole * bits :], len(packed) - whole * bits, bits, codes[whole * 8 :])
+
+
+@serial
+def _eight(packed, count, bits, codes):
+    half, word = 1 << (bits - 1), np.int64(0)
+    for i in range(count):
+        word |= np.int64(packed[i]) << (8 * i)
+    for i in range(8):
+        codes[i] = (((word >> (bits * i)) & (2 * half - 1)) ^ half) - half
