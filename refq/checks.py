@@ -36,7 +36,7 @@ def grid_arguments(x, scale, zero_point, qmin, qmax):
 
 def code_arguments(q, scale, zero_point):
     """The arguments of dequantize, each by its rule; a scale without a dtype is float32."""
-    q = _within_limit("q", as_integer("q", q))
+    q = within_limit("q", as_integer("q", q))
     scale = as_float("scale", np.float32(scale) if type(scale) in (int, float) else scale)
     broadcasts("scale", scale, q.shape)
     return q, grid_scale(scale, scale), grid_zero_point(zero_point, q.shape)
@@ -105,7 +105,7 @@ def grid_zero_point(zero_point, shape):
     """An integer zero point that broadcasts to `shape`, at most 2**20 in size; returned as int32."""
     zero_point = as_integer("zero_point", zero_point)
     broadcasts("zero_point", zero_point, shape)
-    return _within_limit("zero_point", zero_point)
+    return within_limit("zero_point", zero_point)
 
 
 def bit_width(bits, smallest=2, largest=8):
@@ -190,11 +190,6 @@ def preset_arguments(groups, bits):
     return groups, bit_width(bits)
 
 
-def whole_zero_point(zero_point):
-    """A whole number held as a float, at most 2**20 in size; returned as int32."""
-    return _within_limit("zero_point", zero_point)
-
-
 def codebook_arguments(x, scale, codebook):
     """The arguments of codebook_quantize, each by its rule."""
     x = as_float("x", x)
@@ -238,12 +233,13 @@ def within(name, value, low, high):
     return value
 
 
+def within_limit(name, value):
+    """Whole numbers, at most 2**20 in size; returned as int32."""
+    return within(name, value, -LIMIT, LIMIT).astype(np.int32, copy=False)
+
+
 def integer(name, value):
     """A Python or NumPy integer, as a Python one."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
     return int(value)
-
-
-def _within_limit(name, value):
-    return within(name, value, -LIMIT, LIMIT).astype(np.int32, copy=False)

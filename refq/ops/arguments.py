@@ -25,14 +25,14 @@ def linear(x, weight, bias):
 
 
 def quantized_matmul(x, packed, scale, zero_point, bits):
-    """x (..., in), packed (out, ceil(in * bits / 8)) bytes, scale and zero_point (out, G), G divides in."""
+    """x (..., in), packed (out, ceil(in * bits / 8)) bytes, scale and zero_point (out, groups)."""
     x, bits = last_axis("x", checks.as_float("x", x)), checks.bit_width(bits)
     packed = _axes("packed", np.asarray(packed), "out", "bytes")
     if packed.dtype != np.uint8:
         raise DtypeError(f"packed is {packed.dtype}; uint8 is needed")
     rows, length = packed.shape[0], x.shape[-1]
     checks.same_shape("packed", packed, f"x of width {length} at {bits} bits", (rows, -(-length * bits // 8)))
-    scale = _axes("scale", checks.as_float_like("scale", scale, x), "out", "G")
+    scale = _axes("scale", checks.as_float_like("scale", scale, x), "out", "groups")
     groups = scale.shape[1]
     if groups < 1 or length % groups:
         raise ShapeError(f"scale has {groups} groups a row; a number that divides {length} is needed")

@@ -35,4 +35,4 @@ def hqq_range(groups):
         inverse = np.where(width <= FLAT, np.float32(1), np.minimum(15 * (np.float32(1) / width), LARGEST))
         zero_point = np.rint(-lo * inverse)
     checks.range_width(width)
-    return np.float32(1) / inverse, checks.whole_zero_point(zero_point), 0, 15
+    return np.float32(1) / inverse, checks.within_limit("zero_point", zero_point), 0, 15
