@@ -1,6 +1,7 @@
 """refq quantize: a float model in, a low-bit model out."""
 
 import json
+import os
 import time
 
 import click
@@ -9,6 +10,7 @@ from refq.app import engine as engines
 from refq.app import options
 from refq.app.table import table
 from refq.jobs.inspect import inspect_model, summarize
+from refq.jobs.output import room_of
 from refq.jobs.plan import FALLBACKS, RANGES, Options
 from refq.jobs.progress import size
 from refq.jobs.quantize import plan_model, quantize_model
@@ -73,7 +75,8 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
     try:
         run = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
     except (KeyboardInterrupt, SystemExit):
-        click.echo("refq: what is finished is kept; --resume continues", err=True)
+        if os.path.exists(room_of(out)):
+            click.echo("refq: what is finished is kept; --resume continues", err=True)
         raise
     report = _report(model, out, run) | {"seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _report_text(report))

@@ -8,10 +8,12 @@ import shutil
 
 import numpy as np
 
+from refq import __version__
 from refq.errors import UsageError
 from refq.files.checkpoint import llama_tensors
 from refq.files.config import read_config
 from refq.files.safetensors import header_bytes
+from refq.jobs.journal import canonical
 from refq.jobs.perplexity import perplexity
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
@@ -82,7 +84,9 @@ def write_model(directory):
             json.dump(content, file, indent=1)
     shapes = llama_tensors(read_config(os.path.join(directory, "config.json")))
     with open(os.path.join(directory, "model.safetensors"), "wb") as file:
-        file.write(header_bytes([(name, "F32", shape) for name, shape in shapes.items()], {"refq_demo": LABEL}))
+        run = {"command": "demo", "version": __version__, "seed": SEED}
+        metadata = {"format": "pt", "refq_demo": LABEL, "refq": canonical({"run": run, "figures": {}})}
+        file.write(header_bytes([(name, "F32", shape) for name, shape in shapes.items()], metadata))
         random = np.random.PCG64(SEED)
         for name, shape in shapes.items():
             file.write(_weights(name, shape, random).astype("<f4").tobytes())

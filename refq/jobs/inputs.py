@@ -8,8 +8,8 @@ import numpy as np
 
 from refq.errors import CheckpointError
 from refq.files.safetensors import opened, read_header, read_rows, read_tensor
-from refq.files.strict import read_bytes
-from refq.files.tokenizer import open_tokenizer
+from refq.files.strict import read_bytes, read_json
+from refq.files.tokenizer import open_tokenizer, special_ids
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
 
@@ -20,27 +20,31 @@ CARRIED = (
     *("LICENSE*", "NOTICE*", "USE_POLICY*"),
 )
 CEILING = 2**28  # bytes of a carried file
-# the exponent bits of each float: all set in NaN and infinity, never in a number
-_EXPONENT = {"F32": (np.uint32, 0x7F800000), "F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80)}
+# the bits of infinity in each float, as a whole number: those of a finite number without its sign are less
+_INFINITY = {"F32": (np.uint32, 0x7F800000), "F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80)}
 
 
 def check_inputs(checkpoint):
-    """The sha256 of every file that decides the output; refuses a weight that is not finite.
+    """Read every file that decides the output; refuses a weight that is not finite.
 
     Returns
-        dict, file name -> sha256 in hex, sorted by name.
+        digests: dict, file name -> sha256 in hex, sorted by name.
+        largest: dict, tensor name -> largest magnitude in it.
     Raises
-        CheckpointError: NaN or infinity; names file, tensor and place.
+        CheckpointError: NaN or infinity, with file, tensor and place; a carried JSON file that is malformed.
         TokenizerError: a tokenizer.json that is missing, malformed, or larger than the embedding.
     """
-    digests, small = {}, carried(checkpoint.directory)
-    open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    digests, largest = {}, {}
+    for name in ("config.json", *carried(checkpoint.directory)):
+        digests[name] = hashlib.sha256(read_small(checkpoint.directory, name)).hexdigest()
+        if name.endswith(".json"):
+            read_json(os.path.join(checkpoint.directory, name), CEILING, CheckpointError)
+    tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    special_ids(checkpoint.directory, checkpoint.config, tokenizer)
     with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
         for file in checkpoint.files:
-            digests[os.path.basename(file)] = _check_weights(file, advance)
-    for name in ("config.json", *small):
-        digests[name] = hashlib.sha256(read_small(checkpoint.directory, name)).hexdigest()
-    return dict(sorted(digests.items()))
+            digests[os.path.basename(file)] = _check_weights(file, advance, largest)
+    return dict(sorted(digests.items())), largest
 
 
 def carried(directory):
@@ -58,7 +62,7 @@ def read_small(directory, name, digest=None):
     return data
 
 
-def _check_weights(file, advance):
+def _check_weights(file, advance, largest):
     header, digest = read_header(file), hashlib.sha256()
     with opened(file) as descriptor:
         digest.update(os.pread(descriptor, header.size, 0))
@@ -66,18 +70,20 @@ def _check_weights(file, advance):
             for start, stop in row_chunks(info.shape) if info.shape else [(0, 0)]:
                 rows = read_rows(descriptor, info, start, stop) if info.shape else read_tensor(descriptor, info)
                 digest.update(rows.reshape(-1).view(np.uint8))
-                _check_finite(rows, start, info, file)
+                largest[info.name] = max(largest.get(info.name, 0.0), _largest(rows, start, info, file))
                 advance(rows.nbytes)
     return digest.hexdigest()
 
 
-def _check_finite(rows, start, info, file):
-    if info.dtype not in _EXPONENT or not rows.size:
-        return
-    word, exponent = _EXPONENT[info.dtype]
-    found = rows.reshape(-1).view(word) & word(exponent)
-    if found.max() == exponent:
-        place = list(np.unravel_index(int(np.argmax(found)), rows.shape))
-        value = rows[tuple(place)]
+def _largest(rows, start, info, file):
+    if info.dtype not in _INFINITY or not rows.size:
+        return 0.0
+    word, infinity = _INFINITY[info.dtype]
+    found = rows.reshape(-1).view(word) & word(np.iinfo(word).max // 2)  # without the sign
+    at = int(np.argmax(found))
+    value = rows.reshape(-1)[at]
+    if found[at] >= infinity:
+        place = list(np.unravel_index(at, rows.shape))
         where = ", ".join(str(n + (start if axis == 0 else 0)) for axis, n in enumerate(place))
         raise CheckpointError(f"{file}: tensor {info.name}[{where}] is {value}; every weight must be finite")
+    return abs(float(value))

@@ -29,7 +29,7 @@ def canonical(value):
 def read_journal(path):
     """What a journal says: the run record (None if there is none), and tensor name -> line.
 
-    A last line that was cut off while it was written is forgotten, in the file too.
+    A line that was cut off while it was written, or is not ours, is forgotten with all after it, in the file too.
     """
     try:
         with open(path, "rb") as file:
@@ -39,12 +39,13 @@ def read_journal(path):
     lines, good = [], 0
     for line in raw.splitlines(keepends=True):
         try:
-            lines.append(json.loads(line))
+            found = json.loads(line)
         except ValueError:
             break
-        if not line.endswith(b"\n"):
-            lines.pop()
+        whole = isinstance(found, dict) and (not lines or {"tensor", "sha256"} <= found.keys())
+        if not whole or not line.endswith(b"\n"):
             break
+        lines.append(found)
         good += len(line)
     os.truncate(path, good)
     return (lines[0] if lines else None), {line["tensor"]: line for line in lines[1:]}

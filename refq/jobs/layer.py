@@ -1,14 +1,18 @@
 """One tensor of the model to the pieces of bytes that stand for it, a chunk of rows at a time."""
 
+import collections
 import functools
 
 import numpy as np
 
+import refq
 from refq.errors import CheckpointError, GridError
 from refq.files.safetensors import as_float32
 from refq.jobs import figures
 from refq.jobs.plan import row_chunks
 from refq.jobs.workers import in_order
+
+RISKY = 2.0**14  # of the weights: no rule gives a scale above twice the largest weight, or refuses a smaller one
 
 
 def pieces(unit, checkpoint, engine, options, errors):
@@ -24,6 +28,20 @@ def pieces(unit, checkpoint, engine, options, errors):
     except GridError as error:
         file, _ = checkpoint.tensors[unit.name]
         raise CheckpointError(f"{file}: tensor {unit.name}: {error}") from error
+
+
+def check_scales(units, largest, checkpoint, options):
+    """Refuse, before anything is written, a tensor whose range or scale would overflow float16.
+
+    Only a tensor with a weight of RISKY or more can have such a scale: it is fitted by the reference, and let go.
+
+    Parameters
+        units, checkpoint, options: as pieces takes one of them.
+        largest: dict, tensor name -> largest magnitude.
+    """
+    for unit in units:
+        if unit.scheme and largest[unit.name] >= RISKY:
+            collections.deque(pieces(unit, checkpoint, refq, options, []), maxlen=0)
 
 
 def _copied(checkpoint, unit, *_):

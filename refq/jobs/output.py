@@ -39,6 +39,12 @@ def check_paths(model, out, replace):
     return absolute
 
 
+def room_of(out):
+    """Where `out` grows: the path of `.OUT.partial`."""
+    parent, name = os.path.split(os.path.abspath(out))
+    return os.path.join(parent, f".{name}.partial")
+
+
 @contextlib.contextmanager
 def claim(out):
     """Hold `.OUT.partial`; gives its path.
@@ -46,7 +52,7 @@ def claim(out):
     Raises
         FileError: another process holds it.
     """
-    room = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.partial")
+    room = room_of(out)
     lock = _lock(room, out)
     try:
         old = os.path.join(room, "old")

@@ -187,4 +187,4 @@ def _undivided(odd, widths, size):
 
 def _sizes(width):
     fits = [str(size) for size in (256, 128, 64, 32, 16, 8, 4, 2) if width % size == 0]
-    return f"{', '.join(fits)} would do" if fits else "only 'channel' would do"
+    return f"of the powers of two {', '.join(fits)} would do" if fits else "only 'channel' would do"

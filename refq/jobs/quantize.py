@@ -12,6 +12,7 @@ from refq.files.strict import parse_json
 from refq.jobs import output
 from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.journal import append, check_same_run, open_journal, read_journal
+from refq.jobs.layer import check_scales
 from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes, scheme_text
 from refq.jobs.progress import say, size
 from refq.jobs.shards import plan_shards, write_shards
@@ -35,10 +36,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         OSError: the disk refused; what was finished is kept for `resume`.
     """
     target = output.check_paths(model, out, resume or overwrite)
-    checkpoint = open_checkpoint(model)
-    schemes = plan_schemes(checkpoint, options)
-    record = run_record(options, check_inputs(checkpoint))
-    shards = plan_shards(plan_files(checkpoint, schemes), record)
+    checkpoint, schemes, record, shards = _checked(model, options)
     needed = bytes_needed(shards)
     say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
@@ -47,8 +45,8 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
             output.discard(room)
             return record
         with output.disk_errors(target, needed):
-            done = _begin(room, record, resume)
             output.check_space(room, target, needed)
+            done = _begin(room, record, resume)
             try:
                 write_shards(room, shards, (checkpoint, engine, options), record, done)
                 _write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), record["inputs"])
@@ -66,22 +64,31 @@ def plan_model(model, out, options=Options(), replace=False):  # noqa: B008 (imm
         dict: "tensors", a list of dicts name, format, bytes_before, bytes; "disk" and "memory", bytes needed at most.
     """
     output.check_paths(model, out, replace)
-    checkpoint = open_checkpoint(model)
-    files = plan_files(checkpoint, plan_schemes(checkpoint, options))
-    shards = plan_shards(files, run_record(options, check_inputs(checkpoint)))
+    checkpoint, _, _, shards = _checked(model, options)
     rows = [_planned(checkpoint, unit, layout.spans) for units, layout in shards.values() for unit in units]
     return {"tensors": rows, "disk": bytes_needed(shards), "memory": memory_bound(checkpoint)}
 
 
 def run_record(options, inputs):
     """What decides the output: two runs with equal records write equal bytes. No time, no path."""
-    settings = options._asdict() | {"keep": sorted(options.keep)}
+    settings = options._asdict() | {"keep": sorted(set(options.keep))}
     return {"command": "quantize", "version": __version__, "options": settings, "inputs": inputs, "seed": None}
 
 
 def bytes_needed(shards):
     """Bytes of the output's weights, and 16 MB for the files beside them."""
     return sum(layout.size for _, layout in shards.values()) + 2**24
+
+
+def _checked(model, options):
+    """Everything that can be wrong with the model, before anything is written: checkpoint, schemes, record, shards."""
+    checkpoint = open_checkpoint(model)
+    schemes = plan_schemes(checkpoint, options)
+    digests, largest = check_inputs(checkpoint)
+    files, record = plan_files(checkpoint, schemes), run_record(options, digests)
+    for units in files.values():
+        check_scales(units, largest, checkpoint, options)
+    return checkpoint, schemes, record, plan_shards(files, record)
 
 
 def _planned(checkpoint, unit, spans):
