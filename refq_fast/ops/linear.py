@@ -42,6 +42,8 @@ def linear_vjp(g, x, weight, bias=None):
         x, weight, bias = arguments.linear(x, weight, bias)
         g = arguments.incoming(g, x, (*x.shape[:-1], weight.shape[0]))
         gx, gweight = blas.product(g, weight), blas.product(_rows(g).T, _rows(x))
+    if bias is not None:
+        arguments.vector("bias", bias, gx, np.shape(g)[-1])
     return gx, gweight, None if bias is None else _rows(np.asarray(g)).sum(axis=0)
 
 

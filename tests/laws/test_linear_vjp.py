@@ -1,6 +1,7 @@
 """Laws of linear_vjp."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,19 @@ def test_rows_add_up(engine, arguments):
     whole = engine.linear_vjp(**arguments)[1]
     parts = [engine.linear_vjp(g[i], x[i], arguments["weight"])[1] for i in range(len(g))]
     np.testing.assert_allclose(whole, np.sum(parts, axis=0) if parts else 0 * whole, atol=1e-5)
+
+
+@both
+def test_packed_weight(engine):
+    q, scale, zero_point = np.int32([[1, 2], [3, -4]]), np.float32([[0.5], [1]]), np.int32([[0], [1]])
+    packed = engine.PackedWeight(refq.pack_codes(q, 4), scale, zero_point, 4)
+    g, x, w = np.float32([[1, 2]]), np.float32([[3, 4]]), np.float32([[0.5, 1], [2, -5]])
+    gx, gweight, gbias = engine.linear_vjp(g, x, packed, np.zeros(2, np.float32))
+    np.testing.assert_array_equal(gx, g @ w)
+    np.testing.assert_array_equal(gbias, g[0])
+    assert gweight is None
+    with pytest.raises(refq.errors.ShapeError):
+        engine.linear_vjp(g, x, packed, np.zeros(3, np.float32))
 
 
 @both
