@@ -31,4 +31,5 @@ def command(model, original, as_json):
     click.echo(table(("tensor", *columns), rows))
     click.echo(f"\n{len(rows)} tensors, {size(sum(row['bytes'] for row in found['tensors']))}")
     if found["run"]:
-        click.echo("quantized by refq {version}: {options}".format_map(found["run"]))
+        said = {key: found["run"].get(key) for key in ("command", "version", "options")}
+        click.echo(f"written by refq: {json.dumps(said)}")

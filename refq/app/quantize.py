@@ -9,7 +9,8 @@ import click
 from refq.app import engine as engines
 from refq.app import options
 from refq.app.table import table
-from refq.jobs.inspect import inspect_model, summarize
+from refq.files.checkpoint import open_checkpoint
+from refq.jobs.inspect import inspect_model, list_tensors, summarize
 from refq.jobs.output import room_of
 from refq.jobs.plan import FALLBACKS, RANGES, Options
 from refq.jobs.progress import size
@@ -93,7 +94,7 @@ def _report(model, out, run):
     layers = sorted((row for row in tensors if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"])
     grouped = run["options"]["group_size"] not in ("channel", "tensor")
     fallen = [row["name"] for row in tensors if grouped and " channel " in row["format"]]
-    kinds = summarize(tensors, inspect_model(model)["tensors"])
+    kinds = summarize(tensors, list_tensors(open_checkpoint(model)))
     report = {"out": out, "bits_per_weight": kinds[-2]["bits_per_weight"], "kinds": kinds}
     return report | {"worst": layers[:WORST], "fallback": fallen, "run": run}
 

@@ -126,12 +126,12 @@ def linear_names(config):
     return [name.removesuffix(".weight") for name in llama_tensors(config) if name.endswith("_proj.weight")]
 
 
-def check_finite(array, name, file):
-    """Refuse a float array that holds NaN or infinity; names the first place."""
+def check_finite(array, name, file, start=0):
+    """Refuse a float array, the rows of a tensor from `start` on, that holds NaN or infinity; names the first place."""
     finite = np.isfinite(array)
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), array.shape)
-        where = ", ".join(map(str, place))
+        where = ", ".join(str(n + (start if axis == 0 else 0)) for axis, n in enumerate(place))
         raise CheckpointError(f"{file}: tensor {name}[{where}] is {array[place]}; every weight must be finite")
     return array
 

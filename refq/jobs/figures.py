@@ -15,7 +15,7 @@ def sums(x, x_hat):
 
 
 def error_figures(parts):
-    """SQNR in dB (None if nothing differs) and largest error of a tensor whose pieces gave these `sums`.
+    """SQNR in dB and largest error of a tensor whose pieces gave these `sums`; None where infinite.
 
     Six digits: what is left is a function of the weights, not of the processor.
 
@@ -23,8 +23,9 @@ def error_figures(parts):
     {'sqnr_db': 20.0, 'max_error': 0.5}
     """
     signal, noise, largest = (f(column) for f, column in zip((sum, sum, max), zip(*parts, strict=True), strict=True))
-    sqnr = 10 * math.log10(signal / noise) if noise and signal else None
-    return {"sqnr_db": None if sqnr is None else six_digits(sqnr), "max_error": six_digits(largest)}
+    sqnr = 10 * math.log10(signal / noise) if signal and 0 < noise < math.inf else None
+    found = {"sqnr_db": sqnr, "max_error": None if largest == math.inf else largest}
+    return {name: None if value is None else six_digits(value) for name, value in found.items()}
 
 
 def six_digits(value):

@@ -3,13 +3,12 @@
 import json
 import math
 
-import numpy as np
-
 from refq.errors import FormatError, UsageError
-from refq.files.checkpoint import llama_tensors, open_checkpoint
+from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
 from refq.files.compressed_tensors import packed_tensors
 from refq.files.safetensors import as_float32
 from refq.jobs.figures import error_figures, six_digits, sums
+from refq.jobs.model import read_grid
 from refq.jobs.plan import row_chunks, scheme_text
 
 KINDS = ("embedding", "attention", "mlp", "norm", "bias", "lm_head")
@@ -28,7 +27,7 @@ def inspect_model(directory, original=None, engine=None):
     """
     checkpoint = open_checkpoint(directory)
     run, figures = _recorded(checkpoint)
-    rows = [_row(checkpoint, name, shape) for name, shape in llama_tensors(checkpoint.config).items()]
+    rows = list_tensors(checkpoint)
     if original is not None:
         other = open_checkpoint(original)
         if llama_tensors(other.config) != llama_tensors(checkpoint.config):
@@ -41,11 +40,16 @@ def inspect_model(directory, original=None, engine=None):
     return {"run": run, "tensors": rows}
 
 
+def list_tensors(checkpoint):
+    """What inspect_model says of every tensor, without figures and record."""
+    return [_row(checkpoint, name, shape) for name, shape in llama_tensors(checkpoint.config).items()]
+
+
 def summarize(rows, before):
     """Totals by kind of tensor.
 
     Parameters
-        rows, before: tensors of inspect_model, of the quantized model and of its original.
+        rows, before: list_tensors of the quantized model and of its original.
     Returns
         list of dicts: kind, tensors, bits_per_weight, bytes_before, bytes; the last two of kinds "quantized" and "all".
     """
@@ -64,28 +68,14 @@ def float_rows(checkpoint, name, shape, engine):
     """The rows of one tensor as float32, dequantized if need be, in chunks (start, stop, rows)."""
     layer = name.removesuffix(".weight")
     scheme = checkpoint.schemes.get(layer) if name.endswith(".weight") else None
-    if scheme is None:
-        for start, stop in row_chunks(shape):
-            yield as_float32(checkpoint.read_rows(name, start, stop))
-        return
-    scale = as_float32(checkpoint.read(f"{layer}.weight_scale"))
-    zero_point = _zero_point(checkpoint, layer, shape, scheme, engine)
-    if scheme.strategy == "tensor":
-        scale, zero_point = (np.broadcast_to(value, (shape[0], 1)) for value in (scale, zero_point))
+    stored = f"{layer}.weight_packed" if scheme else name
+    scale, zero_point = read_grid(checkpoint, layer, shape[0], engine) if scheme else (None, None)
     for start, stop in row_chunks(shape):
-        packed = checkpoint.read_rows(f"{layer}.weight_packed", start, stop)
-        q = engine.unpack_compressed_tensors(packed, scheme.bits, shape[1])
-        grid = (value[start:stop, :, np.newaxis] for value in (scale, zero_point))
-        yield engine.dequantize(engine.to_groups(q, scheme.group_size), *grid).reshape(q.shape)
-
-
-def _zero_point(checkpoint, layer, shape, scheme, engine):
-    if scheme.symmetric:
-        return np.zeros((shape[0], shape[1] // (scheme.group_size or shape[1])), np.int32)
-    stored = checkpoint.read(f"{layer}.weight_zero_point")
-    if scheme.strategy == "tensor":
-        return stored.astype(np.int32)
-    return engine.unpack_compressed_tensors(stored.T.copy(), scheme.bits, shape[0]).T
+        rows = checkpoint.read_rows(stored, start, stop)
+        if scheme:
+            q = engine.to_groups(engine.unpack_compressed_tensors(rows, scheme.bits, shape[1]), scheme.group_size)
+            rows = engine.dequantize(q, scale[start:stop, :, None], zero_point[start:stop, :, None]).reshape(len(q), -1)
+        yield as_float32(check_finite(rows, name, checkpoint.tensors[stored][0], start))
 
 
 def _row(checkpoint, name, shape):
@@ -113,7 +103,7 @@ def _recorded(checkpoint):
         if "refq" in metadata:
             try:
                 said = json.loads(metadata["refq"])
-                run, figures = said["run"], figures | said["figures"]
+                run, figures = dict(said["run"]), figures | said["figures"]
                 layers = [(line["sqnr_db"], line["max_error"]) for line in said["figures"].values()]
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise FormatError(f"{file}: the metadata `refq` is not what quantize writes ({error!r})") from None

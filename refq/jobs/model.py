@@ -77,12 +77,12 @@ def _packed(checkpoint, layer, shape, engine):
         words = checkpoint.read_rows(name, start, min(start + step, shape[0]))
         codes = _unpack(words, bits, shape[1], engine, f"{checkpoint.tensors[name][0]}: tensor {name}")
         pieces.append(engine.pack_codes(codes, bits))
-    scale, zero_point = _grid(checkpoint, layer, shape[0], engine)
+    scale, zero_point = read_grid(checkpoint, layer, shape[0], engine)
     return engine.PackedWeight(np.concatenate(pieces), scale, zero_point, bits)
 
 
-def _grid(checkpoint, layer, rows, engine):
-    """scale float32 and zero_point int32, both (rows, groups)."""
+def read_grid(checkpoint, layer, rows, engine):
+    """scale float32, finite and not 0, and zero_point int32 of a quantized layer, both (rows, groups)."""
     scheme, name = checkpoint.schemes[layer], f"{layer}.weight_scale"
     scale = _float(checkpoint, name)
     if not scale.all():

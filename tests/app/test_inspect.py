@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import refq
 import refq_fast
@@ -46,7 +47,7 @@ def test_the_table(tiny, tmp_path):
     assert result.exit_code == 0
     line = next(line for line in result.stdout.splitlines() if "layers.1.mlp.down_proj" in line)
     assert line.split()[:4] == ["model.layers.1.mlp.down_proj.weight", "16x32", "int4", "8"]
-    assert "quantized by refq" in result.stdout
+    assert 'written by refq: {"command": "quantize"' in result.stdout
     assert "int4" not in run("inspect", tiny).stdout
     found = json.loads(run("inspect", tmp_path / "out", "--original", tiny, "--json").stdout)
     assert len(found["tensors"]) == 21
@@ -69,7 +70,14 @@ def test_another_model_is_not_the_original(tiny, tmp_path):
 
 @pytest.mark.parametrize(
     "said",
-    ["{", "[]", "{}", '{"run":{},"figures":{"a":{}}}', '{"run":{},"figures":{"a":{"sqnr_db":"x","max_error":1}}}'],
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"run":1,"figures":{}}',
+        '{"run":{},"figures":{"a":{}}}',
+        '{"run":{},"figures":{"a":{"sqnr_db":"x","max_error":1}}}',
+    ],
 )
 def test_a_record_that_is_not_ours(said, tmp_path):
     write_config(tmp_path)
@@ -77,6 +85,31 @@ def test_a_record_that_is_not_ours(said, tmp_path):
     result = run("inspect", tmp_path)
     assert result.exit_code == 3
     assert "model.safetensors: the metadata `refq`" in result.stderr
+
+
+def test_a_record_of_another_command(tmp_path):
+    write_config(tmp_path)
+    said = {"refq": json.dumps({"run": {"command": "\x1b[31m"}, "figures": {}})}
+    save(tmp_path / "model.safetensors", arrays(tmp_path), said)
+    result = run("inspect", tmp_path)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(("scale", "text"), [(0, "holds 0"), (np.nan, "is nan"), (1e38, "inf;"), (-1e37, None)])
+def test_a_quantized_model_with_hostile_scales(scale, text, tiny, tmp_path):
+    quantize_model(tiny, tmp_path / "out", refq, Options(4, 8))
+    path = tmp_path / "out" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.layers.0.mlp.up_proj.weight_scale"][:] = scale
+    save(path, tensors)
+    result = run("inspect", tmp_path / "out", "--original", tiny, "--json")
+    if text is None:
+        assert all(row["max_error"] is None or row["max_error"] < 1e39 for row in json.loads(result.stdout)["tensors"])
+    else:
+        assert result.exit_code == 3
+        assert "model.safetensors: tensor model.layers.0.mlp.up_proj.weight" in result.stderr
+        assert text in result.stderr
 
 
 def test_a_missing_model():

@@ -423,3 +423,10 @@ def test_a_journal_that_is_not_ours_is_forgotten_or_refused(tiny, tmp_path, jour
     (tmp_path / ".out.partial" / "journal").write_text(journal)
     result = run("quantize", tiny, tmp_path / "out", "--group-size", 8, "--resume")
     assert result.exit_code == (3 if journal.startswith("{") else 0), result.stderr
+
+
+def test_a_record_of_others_in_the_original_does_no_harm(tmp_path):
+    write_config(tmp_path / "model")
+    save(tmp_path / "model" / "model.safetensors", arrays(tmp_path / "model"), {"refq": "?"})
+    result = run("quantize", tmp_path / "model", tmp_path / "out", "--group-size", 8)
+    assert result.exit_code == 0
