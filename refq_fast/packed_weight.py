@@ -15,7 +15,7 @@ class PackedWeight:
     At 4 bits, where a group is whole 32-bit words, its rows are interleaved; otherwise it stays as it is stored.
     """
 
-    __slots__ = ("bits", "dtype", "groups", "row_bytes", "fast", "stored")
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored")
 
     def __init__(self, packed, scale, zero_point, bits):
         bits, packed, scale = checks.bit_width(bits), np.asarray(packed), checks.as_float("scale", scale)
@@ -25,6 +25,7 @@ class PackedWeight:
         width = self.row_bytes * 8 // bits // self.groups * self.groups  # the widest that fits; x will tell
         x = np.empty((0, max(width, 1)), scale.dtype)
         weight = arguments.quantized_matmul(x, packed, scale, zero_point, bits)[1:4]
+        self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
         self.fast = interleaved.interleave(*weight) if bits == 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
 
@@ -53,4 +54,5 @@ class PackedWeight:
                 f"x has width {width}; the packed weight has {self.row_bytes} bytes of {self.bits}-bit codes a row, "
                 f"in {self.groups} groups"
             )
+        checks.unused_bits(self.ends, width * self.bits - 8 * (self.row_bytes - 1))
         return x

@@ -86,6 +86,18 @@ def test_an_x_that_does_not_fit_is_refused(x, error, match):
         refq_fast.linear(x, refq_fast.PackedWeight(*weight(3, 64, 2)[0]))
 
 
+@pytest.mark.parametrize("bits", [3, 4])
+def test_a_bit_after_the_last_code_is_refused(bits):
+    packed = refq.pack_codes(np.full((2, 8), -1, np.int32), bits)
+    x, grid = np.ones((1, 7), np.float32), (np.ones((2, 1), np.float32), np.zeros((2, 1), np.int32), bits)
+    for weight in (refq_fast.PackedWeight(packed, *grid), refq.ops.PackedWeight(packed, *grid)):
+        with pytest.raises(refq.errors.FormatError, match="unused bits"):
+            refq_fast.linear(x, weight)
+    np.testing.assert_array_equal(
+        refq_fast.linear(np.ones((1, 8), np.float32), refq_fast.PackedWeight(packed, *grid)), -8
+    )
+
+
 def test_every_finite_float16_is_read_exactly():
     @serial
     def read(bits, y):
