@@ -22,7 +22,9 @@ GRIDS = (("32", "minmax"), ("channel", "minmax"), ("32", "mse"))
 def run(*arguments):
     """Seconds and peak memory in bytes (ru_maxrss) of one `refq` process."""
     started = time.perf_counter()
-    process = os.posix_spawn(sys.executable, [sys.executable, "-m", "refq", *map(str, arguments)], os.environ)
+    command = [sys.executable, "-m", "refq", *map(str, arguments)]
+    quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"refq {' '.join(map(str, arguments))} ended with {os.waitstatus_to_exitcode(status)}")
