@@ -33,6 +33,7 @@ from refq.ops import (
     swiglu_vjp,
 )
 from refq.ranges.aimet import aimet_range
+from refq.ranges.aimet_sqnr import aimet_sqnr_range
 from refq.ranges.awq import awq_range
 from refq.ranges.compressed_tensors import compressed_tensors_range
 from refq.ranges.float16 import float16_scale
@@ -69,6 +70,7 @@ __all__ = [
     "mse",
     "sqnr",
     "aimet_range",
+    "aimet_sqnr_range",
     "gptq_range",
     "awq_range",
     "compressed_tensors_range",

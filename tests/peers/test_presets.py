@@ -6,6 +6,7 @@ are their formulas in torch operations. libggml comes with llama-cpp-python, or 
 
 import ast
 import ctypes
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -29,10 +30,12 @@ def compressed_tensors(groups, bits, symmetric):
     return scale.numpy(), zero_point.numpy(), forward.quantize(x, scale, zero_point, args).numpy()
 
 
-def aimet(groups, bits, symmetric):
+def aimet(groups, bits, symmetric, gamma=None):
     torch = pytest.importorskip("torch")
     affine = pytest.importorskip("aimet_torch.quantization.affine", exc_type=ImportError)
-    quantizer = affine.Quantize(shape=(len(groups), 1), bitwidth=bits, symmetric=symmetric)
+    shape, search = (len(groups), 1), importlib.import_module("aimet_torch.quantization.encoding_analyzer")
+    analyzer = search.SqnrEncodingAnalyzer(shape, gamma=gamma) if gamma else search.MinMaxEncodingAnalyzer(shape)
+    quantizer = affine.Quantize(shape, bitwidth=bits, symmetric=symmetric, encoding_analyzer=analyzer)
     with quantizer.compute_encodings():
         quantizer(torch.from_numpy(groups))
     codes = quantizer(torch.from_numpy(groups)).detach().numpy()
@@ -97,6 +100,7 @@ def ggml(name):
 
 PRESETS = {
     "aimet_range": aimet,
+    "aimet_sqnr_range": aimet,
     "awq_range": awq,
     "compressed_tensors_range": compressed_tensors,
     "gptq_range": gptq,

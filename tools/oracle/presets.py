@@ -27,6 +27,23 @@ def aimet_range(groups, bits=4, symmetric=True):
     return _grid(groups, one, *((-below, above) if symmetric else (0, steps)))
 
 
+def aimet_sqnr_range(groups, bits=4, symmetric=True, gamma=3):
+    n, gamma = 2**bits - 1, rounded(Fraction(gamma))
+
+    def one(group):
+        centres = _bin_centres(sorted(group))
+        lo, hi = min(0, *group), max(0, *group)
+        hi = max(hi, rounded(lo + n * EPSILON))
+        grids = _symmetric_grids(max(hi, -lo), n) if symmetric else _asymmetric_grids(lo, hi, n)
+        scale, offset = min(grids, key=lambda grid: _noise(centres, *grid, n, gamma))  # of equal ones the first
+        lo = rounded(offset * scale)
+        hi = rounded(lo + rounded(n * scale))
+        scale = max(rounded(rounded(hi - lo) / n), EPSILON)
+        return scale, 0 if symmetric else -clip(nearest_even(rounded(lo / scale)), -n, 0)
+
+    return _grid(groups, one, *((-(n // 2) - 1, n // 2) if symmetric else (0, n)))
+
+
 def gptq_range(groups, bits=4, symmetric=True):
     steps = 2**bits - 1
 
@@ -103,3 +120,48 @@ def _grid(groups, one, qmin, qmax, second="int32"):
     shape = (*groups.shape[:-1], 1)
     scales, points = ([pair[i] for pair in found] for i in (0, 1))
     return [Array("float32", shape, scales), Array(second, shape, points), qmin, qmax]
+
+
+def _bin_centres(x):
+    left, right = x[0], x[-1]
+    if left == right:
+        left, right = rounded(left - Fraction(1, 2)), rounded(right + Fraction(1, 2))
+    step = rounded(Fraction(rounded(right - left)) / 2048)
+    end, width = (rounded(rounded(count * step + left) - left) for count in (2048, 1))
+    if end == 0:
+        return [left] * len(x)
+    bins = [min(int(rounded(2048 * rounded(v - left) / Fraction(end))), 2047) for v in x]
+    first = rounded(left + rounded(Fraction(width) / 2))
+    return [rounded(first + rounded(width * b)) for b in bins]
+
+
+def _symmetric_grids(absmax, n):
+    widest = rounded(2 * Fraction(absmax) / n)
+    for i in range(1, 102):
+        yield max(rounded(rounded(widest * i) / 100), EPSILON), -(n + 1) // 2
+
+
+def _asymmetric_grids(lo, hi, n):
+    w = rounded(Fraction(rounded(hi - lo)) / n)
+    seen = nearest_even(rounded(lo / w))
+    low = rounded(w * seen)
+    high = rounded(low + rounded(w * n))
+    places = min(n, 19)
+    for j in range(1, 18):
+        d = rounded(w * j / 16)
+        for k in (*(nearest_even(Fraction(i * n, places)) - n for i in range(places + 1)), seen):
+            first = max(rounded(d * k), low)
+            last = min(rounded(rounded(d * k) + rounded(d * n)), high)
+            scale = max(rounded(Fraction(rounded(last - first)) / n), EPSILON)
+            yield scale, nearest_even(rounded(first / scale))
+
+
+def _noise(centres, scale, offset, n, gamma):
+    total = Fraction(0)
+    for c in centres:
+        u = nearest_even(rounded(rounded(c / scale) - offset))
+        q = clip(u, 0, n)
+        error = rounded(rounded((q + offset) * scale) - c)
+        square = rounded(error * error)
+        total = rounded(total + (square if q == u else rounded(square * gamma)), "float64")
+    return total
