@@ -11,6 +11,12 @@ settings.register_profile(
 )
 settings.register_profile("thorough", parent=settings.get_profile("refq"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("REFQ_HYPOTHESIS", "refq"))
+DATA = (
+    "models/stories260K",
+    "models/llama-tokenizer-32k",
+    "text/tinystories/valid.txt",
+    "text/wikitext-2/valid.txt",
+)
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +25,7 @@ def data():
     folder = os.environ.get("REFQ_TEST_DATA")
     if not folder:
         pytest.skip("REFQ_TEST_DATA is not set: no real model to test on")
+    missing = [name for name in DATA if not (pathlib.Path(folder) / name).exists()]
+    if missing:
+        pytest.fail(f"REFQ_TEST_DATA={folder} has no {', '.join(missing)}; see CONTRIBUTING.md for what belongs there")
     return pathlib.Path(folder)
