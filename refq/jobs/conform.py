@@ -147,6 +147,7 @@ def _column(implementation, functions, xfails, say):
                 lines = [line for line in xfails if status == "failed" and line.covers(function, case)]
                 used.update(lines)
                 record = {"function": function, "id": case["id"], "rules": case["spec"], "refusal": "raises" in case}
+                record |= {"flags": case["flags"], "comment": case["comment"]}
                 record |= {"status": "xfailed" if lines else status, "text": text, "seconds": seconds}
                 cases.append(record | {"reason": lines[0].reason if lines else ""})
     due = [line for line in xfails if line.function != "*" or functions == golden.functions()]

@@ -4,11 +4,14 @@ import json
 import pathlib
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 
 from refq.errors import UsageError
+from refq.jobs import golden
 from refq.jobs.conform import RAN
 
 NOT_OFFERED = "-"
+MOST_FLAGS = 3  # in the summary of a function
 CONTROL = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
 
 
@@ -53,15 +56,32 @@ def faults(report):
         for case in one["cases"]:
             if case["status"] == "failed":
                 place = f"{one['name']}.{case['function']}, case {case['id']}"
-                yield f"{place} ({', '.join(case['rules'])}): {case['text']}"
+                yield f"{place} ({', '.join(case['rules'])}; {case['comment']}): {case['text']}"
+
+
+def summaries(report):
+    """What the failures of each function have in common, by their flags, and where to read the cases."""
+    notes, files = golden.notes(), {}
+    for one in report["implementations"]:
+        for function in report["functions"]:
+            failed = [case for case in _cases(one, function) if case["status"] == "failed"]
+            if not failed:
+                continue
+            files[function] = golden.place(function)
+            flags = Counter(flag for case in failed for flag in case["flags"]).most_common(MOST_FLAGS)
+            parts = [f"{flag} ({count}): {notes.get(flag, 'no note')}" for flag, count in flags]
+            count = f"{len(failed)} case fails" if len(failed) == 1 else f"{len(failed)} cases fail"
+            yield "; ".join([f"{one['name']}.{function}: {count}", *parts])
+    if files:
+        yield f"cases: {files.popitem()[1] if len(files) == 1 else golden.place('<function>')}"
 
 
 def table(report):
-    """For the terminal: the matrix, then every fault."""
+    """For the terminal: the matrix, every fault, and a summary of the failures."""
     lines = list(rows(report))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, "", *faults(report)]).rstrip() + "\n"
+    return "\n".join([*text, "", *faults(report), "", *summaries(report)]).rstrip() + "\n"
 
 
 def to_json(report):

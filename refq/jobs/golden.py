@@ -14,9 +14,9 @@ SPECIAL = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf, "-0.0": -0.0
 def folder():
     """The folder of the golden files: inside an installed package, or beside it in a source checkout."""
     package = pathlib.Path(__file__).resolve().parents[1]
-    for place in (package / "_golden", package.parent / "golden"):
-        if (place / "MANIFEST.json").is_file():
-            return place
+    for found in (package / "_golden", package.parent / "golden"):
+        if (found / "MANIFEST.json").is_file():
+            return found
     raise FileError(f"no golden folder with a MANIFEST.json in {package}; the installation is incomplete")
 
 
@@ -32,9 +32,19 @@ def version(root=None):
     return f"{manifest['version']} ({digest[:12]})"
 
 
+def notes(root=None):
+    """Flag -> the sentence that says which mistake it stands for."""
+    return json.loads(((root or folder()) / "FLAGS.json").read_text(encoding="utf-8"))
+
+
+def place(function, root=None):
+    """The file of one function."""
+    return (root or folder()) / "v1" / f"{function}.json"
+
+
 def load(function, root=None):
     """The cases of one function, as the file has them."""
-    path = (root or folder()) / "v1" / f"{function}.json"
+    path = place(function, root)
     try:
         return json.loads(path.read_text(encoding="utf-8"))["cases"]
     except (OSError, ValueError, KeyError) as error:
@@ -144,8 +154,8 @@ def _array_difference(expected, result, within):
         return None
     at = np.unravel_index(int(np.argmax(wrong)), expected.shape)
     allowed = "" if within is None else f" within {np.broadcast_to(within, expected.shape)[at]}"
-    place = ", ".join(map(str, at))
-    return f"[{place}] is {result[at]}; {expected[at]}{allowed} was due ({int(wrong.sum())} of {wrong.size} differ)"
+    index = ", ".join(map(str, at))
+    return f"[{index}] is {result[at]}; {expected[at]}{allowed} was due ({int(wrong.sum())} of {wrong.size} differ)"
 
 
 def _number(value):

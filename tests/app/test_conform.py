@@ -102,6 +102,27 @@ def test_a_wrong_module_fails_by_the_rule_it_breaks():
     assert "quantize/ties" in conform_report.table(report)
 
 
+def test_a_failure_says_what_the_case_is_about_and_the_summary_which_mistake_it_is():
+    report = conform.conform([conform.Module(module(quantize=wrong_quantize))], ["quantize", "integer_range"])
+    text = conform_report.table(report)
+    case = next(case for case in golden.load("quantize") if case["id"] == "ties-to-even")
+    assert f"theirs.quantize, case ties-to-even (quantize/ties; {case['comment']}): [" in text
+    failed = [case for case in report["implementations"][0]["cases"] if case["status"] == "failed"]
+    ties = sum("TieRounding" in case["flags"] for case in failed)
+    *_, summary, files = text.splitlines()
+    assert summary.startswith(f"theirs.quantize: {len(failed)} cases fail; ")
+    assert f"; TieRounding ({ties}): {golden.notes()['TieRounding']}" in summary
+    assert files == f"cases: {golden.folder()}/v1/quantize.json"
+
+
+def test_failures_of_several_functions_name_the_folder_and_none_names_nothing():
+    wrong = conform.Module(module(quantize=lambda **_: 0, dequantize=lambda **_: 0))
+    lines = conform_report.table(conform.conform([wrong], ["quantize", "dequantize"])).splitlines()
+    assert lines[-1] == f"cases: {golden.folder()}/v1/<function>.json"
+    right = conform_report.table(conform.conform([conform.Module(refq)], ["quantize"]))
+    assert "cases" not in right
+
+
 @pytest.mark.parametrize(
     "wrong",
     [lambda **_: None, lambda **_: [[1], [1, 2]], lambda **_: object(), lambda **_: sys.exit(3), lambda: 1],
