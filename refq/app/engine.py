@@ -35,7 +35,7 @@ def load(name, threads=None):
         from refq_fast import kernel
 
         kernel.use_threads(threads)
-        kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this machine ...", err=True))
+        kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this installation ...", err=True))
     # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
     threadpoolctl.threadpool_limits(1, user_api="blas")
     return engine
