@@ -205,17 +205,20 @@ def test_signals_end_it_within_two_seconds(number, code, larger, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_while_kernels_are_compiled(tiny, tmp_path):
+@pytest.mark.parametrize("delay", [0.3, 1.0, 1.7])
+def test_ctrl_c_while_kernels_are_compiled(delay, tiny, tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     process = start("quantize", tiny, tmp_path / "out", "--group-size", "8", "--range", "sqnr", env=environment)
-    while "compiling" not in process.stderr.readline():
+    while "compiling kernels, once for this installation" not in process.stderr.readline():
         pass
-    time.sleep(0.3)
+    time.sleep(delay)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate()
+    _, said = process.communicate()
     assert time.monotonic() - began < 2.0
     assert process.returncode == 130
+    assert said.endswith("refq: interrupted\n")
+    assert set(said.splitlines()) <= {"refq: what is finished is kept; --resume continues", "refq: interrupted"}
 
 
 def test_a_file_size_limit(tiny, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import time
 
 import click
 import pytest
@@ -69,6 +70,31 @@ def test_what_a_verb_raises_becomes_an_exit_code(error, code, monkeypatch):
     result = run("quantize")
     assert result.exit_code == code
     assert "Traceback" not in result.stderr
+
+
+LOST = """
+import ctypes, os, signal, time
+import click
+from refq.app.main import Verbs, main
+
+def verb():
+    ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.{name}))()
+    time.sleep(20)
+
+Verbs.get_command = lambda *_: click.Command("quantize", callback=verb)
+main(["quantize"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "text"), [("SIGINT", 130, "refq: interrupted\n"), ("SIGTERM", 143, "")], ids=["INT", "TERM"]
+)
+def test_an_interrupt_inside_a_callback_of_the_compiler_is_not_lost(name, code, text):
+    process = start(python=["-c", LOST.format(name=name)])
+    began = time.monotonic()
+    _, said = process.communicate()
+    assert (process.returncode, said) == (code, text)
+    assert time.monotonic() - began < 10  # not the 20 seconds that it would sleep
 
 
 def test_a_reader_that_has_gone(tmp_path):
