@@ -29,6 +29,19 @@ def test_the_library_of_small_floats_agrees(engine):
     np.testing.assert_array_equal(engine.e2m1_codebook(), codes.astype(np.float32))
 
 
+@both
+def test_an_entry_has_its_own_code(engine):
+    codebook = engine.e2m1_codebook()
+    codes = engine.codebook_quantize(codebook, 1.0, codebook)
+    np.testing.assert_array_equal(codes, [*range(8), 0, *range(9, 16)])  # -0 is 0: the lower code
+
+
+@both
+def test_a_fresh_array(engine):
+    engine.e2m1_codebook()[1] = 7
+    assert engine.e2m1_codebook()[1] < 1
+
+
 WRONG = {
     "sorted": lambda: np.sort(refq.e2m1_codebook()),
     "bitsandbytes' FP4": lambda: refq.fp4_codebook(),

@@ -26,6 +26,19 @@ def test_twelve_times_the_entries_are_short_numbers(engine):
     np.testing.assert_allclose(twelvefold[:8], [0, 0.0625, 8, 12, 4, 6, 2, 3], rtol=1e-7)
 
 
+@both
+def test_an_entry_has_its_own_code(engine):
+    codebook = engine.fp4_codebook()
+    codes = engine.codebook_quantize(codebook, 1.0, codebook)
+    np.testing.assert_array_equal(codes, [*range(8), 0, *range(9, 16)])  # -0 is 0: the lower code
+
+
+@both
+def test_a_fresh_array(engine):
+    engine.fp4_codebook()[1] = 7
+    assert engine.fp4_codebook()[1] < 1
+
+
 WRONG = {
     "sorted": lambda: np.sort(refq.fp4_codebook()),
     "ascending magnitudes": lambda: np.concatenate(

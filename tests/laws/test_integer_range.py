@@ -1,5 +1,6 @@
 """Laws of integer_range."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,20 @@ def test_signed_is_unsigned_shifted_by_half(engine, arguments):
     bits = arguments["bits"]
     signed, unsigned = engine.integer_range(bits, True), engine.integer_range(bits, False)
     assert [u - s for u, s in zip(unsigned, signed, strict=True)] == [2 ** (bits - 1)] * 2
+
+
+@both
+@given(st.integers(2, 7), st.booleans())
+def test_one_bit_more_halves_every_step(engine, bits, signed):
+    qmin, qmax = engine.integer_range(bits, signed)
+    assert engine.integer_range(bits + 1, signed) == (2 * qmin, 2 * qmax + 1)
+
+
+@both
+@given(st.integers(2, 8))
+def test_both_ends_fit_the_bits(engine, bits):
+    ends = np.int32([engine.integer_range(bits)])
+    np.testing.assert_array_equal(engine.unpack_codes(engine.pack_codes(ends, bits), bits, 2), ends)
 
 
 WRONG = {

@@ -58,6 +58,28 @@ def test_the_cache_grows_and_the_old_one_stays(engine, arguments):
             np.testing.assert_array_equal(array, kept)
 
 
+@both
+@given(arguments())
+def test_a_sequence_of_the_batch_stands_alone(engine, arguments):
+    logits, cache = engine.llama_decode(**arguments)
+    within, _ = bound(arguments, (logits, cache))
+    for b in range(len(logits)):
+        part = arguments["cache"] and [[array[b : b + 1] for array in pair] for pair in arguments["cache"]]
+        alone, _ = engine.llama_decode(**arguments | {"tokens": arguments["tokens"][b : b + 1], "cache": part})
+        np.testing.assert_allclose(alone[0], logits[b], rtol=0, atol=within)
+
+
+@both
+@given(arguments())
+def test_a_token_does_not_see_the_next(engine, arguments):
+    logits, cache = engine.llama_decode(**arguments)
+    tokens = arguments["tokens"].copy()
+    tokens[:, -1] = (tokens[:, -1] + 1) % len(arguments["params"]["model.embed_tokens.weight"])
+    other, _ = engine.llama_decode(**arguments | {"tokens": tokens})
+    within, _ = bound(arguments, (logits, cache))
+    np.testing.assert_allclose(other[:, :-1], logits[:, :-1], rtol=0, atol=within)
+
+
 def _restarted(params, tokens, cache, config):
     from_zero = {"rope": lambda x, positions, frequencies: refq.rope(x, positions - positions[0], frequencies)}
     return test_llama_forward.with_operation("llama_decode", **from_zero)(

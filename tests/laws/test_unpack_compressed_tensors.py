@@ -41,6 +41,24 @@ def test_an_unused_bit_is_noticed(engine, arguments, place):
             engine.unpack_compressed_tensors(**arguments)
 
 
+@both
+@given(arguments())
+def test_the_bytes_of_pack_codes_half_a_range_lower(engine, arguments):
+    packed, bits, length = arguments.values()
+    stream = packed.astype("<i4").view(np.uint8)[..., : -(-length * bits // 8)]
+    u = engine.unpack_codes(np.ascontiguousarray(stream), bits, length) & (2**bits - 1)
+    np.testing.assert_array_equal(engine.unpack_compressed_tensors(**arguments), u - 2 ** (bits - 1))
+
+
+@both
+@given(arguments())
+def test_a_row_stands_alone(engine, arguments):
+    q = engine.unpack_compressed_tensors(**arguments)
+    for i in range(len(q) if q.ndim > 1 else 0):
+        alone = engine.unpack_compressed_tensors(**arguments | {"packed": arguments["packed"][i]})
+        np.testing.assert_array_equal(alone, q[i])
+
+
 def _sign_extended(packed, bits, length):
     u = refq.unpack_compressed_tensors(packed, bits, length) + 2 ** (bits - 1)
     return np.where(u >= 2 ** (bits - 1), u - 2**bits, u).astype(np.int32)
