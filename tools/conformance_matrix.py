@@ -2,7 +2,7 @@
 
 python -m tools.conformance_matrix run OUT.json [NAME ...]      those that this environment has
 python -m tools.conformance_matrix merge OUT.md REPORT.json ... one table of several environments
-python -m tools.conformance_matrix confirm REPORT.json ...      MANIFEST.json: which library confirms which function
+python -m tools.conformance_matrix confirm REPORT.json ...      MANIFEST.json: how many answers a library gives
 
 A peer is tests/peers/<name>_adapter.py; <name>_xfails.txt beside it says by which rules it differs, and why.
 """
@@ -67,15 +67,20 @@ def run(chosen):
 
 
 def confirm(report, manifest):
-    """Put into the manifest which libraries give every answer they can express, if that is most of a function's."""
+    """Put into the manifest how many of a function's answers each library gives: {function: {library: "n/m"}}."""
+    confirmed = manifest["confirmed"]
     for one in report["implementations"]:
         for function in report["functions"] if one["name"] not in OURS else ():
-            cases = [case for case in one["cases"] if case["function"] == function and not case["refusal"]]
-            ran = [case["status"] for case in cases if case["status"] in conform.RAN]
-            if set(ran) == {"passed"} and 2 * len(ran) > len(cases):
-                peers = manifest["confirmed"].get(function, [])
-                others = [peer for peer in peers if not peer.startswith(f"{one['name']}@")]
-                manifest["confirmed"][function] = [*others, f"{one['name']}@{one['version']}"]
+            answers = [case for case in one["cases"] if case["function"] == function and not case["refusal"]]
+            if not answers:
+                continue
+            given = sum(case["status"] == "passed" for case in answers)
+            peers = {
+                peer: n for peer, n in confirmed.get(function, {}).items() if not peer.startswith(f"{one['name']}@")
+            }
+            peers |= {f"{one['name']}@{one['version']}": f"{given}/{len(answers)}"} if given else {}
+            confirmed[function] = dict(sorted(peers.items()))
+    manifest["confirmed"] = {function: confirmed[function] for function in sorted(confirmed) if confirmed[function]}
 
 
 def main():

@@ -1,10 +1,11 @@
 """Every peer that is installed differs from SPEC.md exactly where the file beside its adapter says so."""
 
+import json
 import warnings
 
 import pytest
 
-from refq.jobs import conform, conform_report
+from refq.jobs import conform, conform_report, golden
 from tools import conformance_matrix
 
 PEERS = [name for name in conformance_matrix.names() if not name.startswith("refq")]
@@ -36,13 +37,29 @@ def test_ours_are_in_the_matrix():
 
 def test_only_the_right_answers_of_others_confirm():
     report = conform.conform([conform.Module("refq")], only=["integer_range"])
-    manifest = {"confirmed": {"integer_range": ["peer@1", "other@1"]}}
+    manifest = {"confirmed": {"integer_range": {"peer@1": "1/14", "other@1": "2/14"}}}
     conformance_matrix.confirm(report, manifest)
-    assert manifest["confirmed"] == {"integer_range": ["peer@1", "other@1"]}, "we do not confirm ourselves"
-    report["implementations"][0] |= {"name": "peer", "version": "2"}
+    assert manifest["confirmed"] == {"integer_range": {"peer@1": "1/14", "other@1": "2/14"}}, "not by ourselves"
+    column = report["implementations"][0]
+    column |= {"name": "peer", "version": "2"}
+    column["cases"][0]["status"] = "xfailed"
+    total = sum(not case["refusal"] for case in column["cases"])
     conformance_matrix.confirm(report, manifest)
-    assert manifest["confirmed"] == {"integer_range": ["other@1", "peer@2"]}
-    manifest["confirmed"] = {}
-    report["implementations"][0]["cases"][0]["status"] = "xfailed"
+    assert manifest["confirmed"] == {"integer_range": {"other@1": "2/14", "peer@2": f"{total - 1}/{total}"}}
+    column["cases"] = [case | {"status": "skipped"} for case in column["cases"]]
     conformance_matrix.confirm(report, manifest)
-    assert manifest["confirmed"] == {}
+    assert manifest["confirmed"] == {"integer_range": {"other@1": "2/14"}}
+
+
+def test_the_matrix_is_of_these_vectors():
+    page = (golden.folder() / "CONFORMANCE.md").read_text(encoding="utf-8")
+    assert golden.version() in page, "golden/CONFORMANCE.md is of other vectors: see tools/conformance_matrix.py"
+
+
+def test_the_confirmations_are_of_these_vectors():
+    manifest = json.loads((golden.folder() / "MANIFEST.json").read_text(encoding="utf-8"))
+    for function, peers in manifest["confirmed"].items():
+        total = sum("returns" in case for case in golden.load(function))
+        for peer, count in peers.items():
+            given, of = map(int, count.split("/"))
+            assert 0 < given <= of == total, f"MANIFEST.json: {peer} confirms {count} of {function}; it has {total}"

@@ -7,13 +7,13 @@ from torch.ao.quantization.observer import PerChannelMinMaxObserver
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
-from tests.peers.bytes import as_rows
+from tests.peers.bytes import as_rows, numbers_of
 
 NAME, __version__ = "torch", torch.__version__
 __all__ = ["quantize", "dequantize", "fake_quantize", "fake_quantize_vjp", "minmax", "embed", "embed_vjp", "linear"]
 __all__ += ["linear_vjp", "softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "silu", "silu_vjp", "swiglu"]
 __all__ += ["swiglu_vjp", "rms_norm", "rms_norm_vjp", "causal_attention", "causal_attention_vjp", "cross_entropy"]
-__all__ += ["cross_entropy_vjp"]
+__all__ += ["cross_entropy_vjp", "quantized_matmul", "quantized_matmul_vjp"]
 
 
 def quantize(x, scale, zero_point, qmin, qmax):
@@ -72,6 +72,16 @@ def linear(x, weight, bias=None):
 def linear_vjp(g, x, weight, bias=None):
     grads = _vjp(functional.linear, g, x, weight, *([] if bias is None else [bias]))
     return (*grads, None) if bias is None else grads
+
+
+def quantized_matmul(x, packed, scale, zero_point, bits):
+    w = _weight(packed, scale, zero_point, bits, x.shape[-1])
+    return _forward(lambda x: functional.linear(x, w), x)
+
+
+def quantized_matmul_vjp(g, x, packed, scale, zero_point, bits):
+    w = _weight(packed, scale, zero_point, bits, x.shape[-1])
+    return _vjp(lambda x: functional.linear(x, w), g, x)[0]
 
 
 def softmax(x):
@@ -136,6 +146,14 @@ def _fake(x, scale, zero_point, qmin, qmax):
         raise NotImplementedError("the zero point lies on the grid")
     scale, zero_point = torch.from_numpy(scale), torch.from_numpy(zero_point)
     return x[0], lambda x: torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, qmin, qmax)
+
+
+def _weight(packed, scale, zero_point, bits, length):
+    """The weight (out, in): torch has no product with these bytes that it differentiates."""
+    half, groups = 2 ** (bits - 1), scale.shape[1]
+    u = numbers_of(packed, bits, length).reshape(*scale.shape, length // groups)
+    w = dequantize((u ^ half) - half, scale[..., None], zero_point[..., None])
+    return torch.from_numpy(w.reshape(-1, length))
 
 
 def _softmax(x):

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama import modeling_llama
 
 NAME, __version__ = "transformers", importlib.metadata.version("transformers")
-__all__ = ["rms_norm", "rope_frequencies", "rope", "llama_forward"]
+__all__ = ["rms_norm", "rope_frequencies", "rope", "rope_vjp", "llama_forward"]
 
 
 def rms_norm(x, weight, eps):
@@ -30,10 +30,13 @@ def rope_frequencies(head_dim, theta, scaling=None):
 
 
 def rope(x, positions, frequencies):
-    angles = np.broadcast_to(positions, x.shape[:-1])[..., None] * np.concatenate([frequencies, frequencies])
-    cos, sin = (torch.from_numpy(part(angles).astype(x.dtype)) for part in (np.cos, np.sin))
-    x = torch.from_numpy(x)
-    return modeling_llama.apply_rotary_pos_emb(x[None], x[None], cos, sin, unsqueeze_dim=0)[0][0].numpy()
+    return _rotation(x, positions, frequencies)(torch.from_numpy(x)).numpy()
+
+
+def rope_vjp(g, x, positions, frequencies):
+    leaf = torch.from_numpy(x).requires_grad_()
+    y = _rotation(x, positions, frequencies)(leaf)
+    return torch.autograd.grad(y, leaf, torch.from_numpy(g))[0].numpy()
 
 
 def llama_forward(params, tokens, config):
@@ -57,3 +60,9 @@ def llama_forward(params, tokens, config):
         raise NotImplementedError(f"transformers has no place for, or needs, {left}")
     with torch.no_grad():
         return model(torch.from_numpy(tokens.astype(np.int64))).logits.numpy()
+
+
+def _rotation(x, positions, frequencies):
+    angles = np.broadcast_to(positions, x.shape[:-1])[..., None] * np.concatenate([frequencies, frequencies])
+    cos, sin = (torch.from_numpy(part(angles).astype(x.dtype)) for part in (np.cos, np.sin))
+    return lambda x: modeling_llama.apply_rotary_pos_emb(x[None], x[None], cos, sin, unsqueeze_dim=0)[0][0]
