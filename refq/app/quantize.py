@@ -74,12 +74,12 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
         return
     _note(chosen)
     try:
-        run = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
+        written = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
     except (KeyboardInterrupt, SystemExit):
         if os.path.exists(room_of(out)):
             click.echo("refq: what is finished is kept; --resume continues", err=True)
         raise
-    report = _report(model, out, run) | {"seconds": round(time.monotonic() - started, 3)}
+    report = _report(model, out) | {"written": written, "seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _report_text(report))
 
 
@@ -89,8 +89,8 @@ def _note(chosen):
         click.echo(text, err=True)
 
 
-def _report(model, out, run):
-    tensors = inspect_model(out)["tensors"]
+def _report(model, out):
+    run, tensors = inspect_model(out).values()
     layers = sorted((row for row in tensors if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"])
     grouped = run["options"]["group_size"] not in ("channel", "tensor")
     fallen = [row["name"] for row in tensors if grouped and " channel " in row["format"]]
@@ -109,7 +109,8 @@ def _report_text(report):
     text += "\n\n" + table(("worst by SQNR", "format", "dB", "largest error"), worst)
     if report["fallback"]:
         text += "\n\nper channel, because the group size does not divide them:\n  " + "\n  ".join(report["fallback"])
-    return f"{text}\n\n{report['out']}: written in {report['seconds']:.1f} s"
+    end = f"written in {report['seconds']:.1f} s" if report["written"] else "complete already, nothing written"
+    return f"{text}\n\n{report['out']}: {end}"
 
 
 def _plan_text(plan):

@@ -29,7 +29,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         resume: continue a run that was killed; a finished one is left as it is.
         overwrite: replace `out` if it exists.
     Returns
-        record: the run record that every weight file of `out` holds.
+        written: False if `out` was complete already.
     Raises
         UsageError, GroupSizeError: options that this model cannot take.
         FileError: a model, or a run to resume, that is not as it should be.
@@ -43,7 +43,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         output.check_paths(model, out, resume or overwrite)  # claim may have brought OUT back
         if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
             output.discard(room)
-            return record
+            return False
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
             done = _begin(room, record, resume)
@@ -54,7 +54,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
                 output.discard(room)  # the input is at fault: there is nothing to continue
                 raise
             output.publish(room, target, overwrite)
-    return record
+    return True
 
 
 def plan_model(model, out, options=Options(), replace=False):  # noqa: B008 (immutable)

@@ -411,6 +411,15 @@ def test_a_malformed_file_beside_the_weights_is_refused(tmp_path, name, content)
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_a_resume_of_a_complete_run_says_that_it_wrote_nothing(tiny, tmp_path):
+    arguments = ("quantize", tiny, tmp_path / "out", "--group-size", 8, "--resume")
+    assert f"{tmp_path}/out: written in " in run(*arguments).stdout
+    assert run(*arguments).stdout.endswith("out: complete already, nothing written\n")
+    again, fresh = (json.loads(run(*arguments, *more, "--json").stdout) for more in ((), ("--bits", 8, "--overwrite")))
+    assert (again["written"], fresh["written"]) == (False, True)
+    assert again["run"]["command"] == "quantize"
+
+
 def test_a_pattern_twice_is_the_same_run(tiny, tmp_path):
     twice = ("--keep", "down_proj", "--keep", "down_proj")
     assert run("quantize", tiny, tmp_path / "out", "--group-size", 8, *twice).exit_code == 0
