@@ -46,5 +46,16 @@ def test_every_example_is_a_golden_case(name, args, returns):
     ), f"run python -m tools.golden extract: the example of {name} is not in its golden file"
 
 
+@pytest.mark.parametrize("name", refq.__all__)
+def test_the_example_stands_last_and_cites_a_step(name):
+    """Put first, or under a rule of the inputs, it would hide in a report which step went wrong."""
+    case = golden.load(name)[-1]
+    assert case["source"] == "spec-example", "run python -m tools.golden extract"
+    cited = re.search(r"^Steps .*?(?=^[A-Z])", SECTIONS[name], re.M | re.S)[0]
+    assert f"[{case['spec'][0]}]" in cited, (
+        f"run python -m tools.golden extract: {case['spec'][0]} is no step of {name}"
+    )
+
+
 def test_every_section_has_an_example():
     assert sorted(name for name, _, _ in spec_examples()) == sorted(SECTIONS)

@@ -128,6 +128,14 @@ def spec_rules():
     return list(dict.fromkeys(re.findall(r"\[([a-z0-9_]+/[a-z0-9-]+)\]", (ROOT / "SPEC.md").read_text())))
 
 
+def first_step(function):
+    """The first rule that the Steps of a function cite, else the first of its section."""
+    section = re.search(rf"^## {function}\n.*?^```$.*?^```$", (ROOT / "SPEC.md").read_text(), re.M | re.S)[0]
+    steps = re.search(r"^Steps .*?(?=^[A-Z])", section, re.M | re.S)
+    pattern = rf"\[({function}/[a-z0-9-]+)\]"
+    return re.findall(pattern, steps[0] if steps and re.search(pattern, steps[0]) else section)[0]
+
+
 def spec_examples():
     """(function, args, returns) in JSON form, from the Example lines of SPEC.md."""
     found = []
@@ -140,21 +148,20 @@ def spec_examples():
 
 
 def extract():
-    """Put the examples of SPEC.md into the golden files; rules are all those of the function's section."""
+    """Put each example of SPEC.md last into its golden file, so that cases of one mistake are reported before it."""
     for function, args, returns in spec_examples():
         path = GOLDEN / "v1" / f"{function}.json"
         cases = json.loads(path.read_text())["cases"] if path.exists() else []
         cases = [case for case in cases if case["source"] != "spec-example"]
-        rules = [rule for rule in spec_rules() if rule.startswith(f"{function}/")][:1]
         case = {
             "id": "spec-example",
-            "spec": rules,
+            "spec": [first_step(function)],
             "comment": "the example of SPEC.md",
             "source": "spec-example",
             "args": args,
             "returns": returns,
         }
-        write(function, [complete(function, case), *cases])
+        write(function, [*cases, complete(function, case)])
 
 
 def _case_faults(function, case, flags, rules):
