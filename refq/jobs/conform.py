@@ -157,7 +157,16 @@ def _column(implementation, functions, xfails, say):
 
 
 def _stale(line):
-    return f"xfails line {line.line}: no case of {line.function} {line.target} fails; remove the line"
+    place, every = f"xfails line {line.line}", golden.functions()
+    if line.function not in (*every, "*"):
+        return f"{place}: there is no function {line.function}"
+    functions = every if line.function == "*" else [line.function]
+    cases = [(function, case) for function in functions for case in golden.load(function)]
+    if line.target != REFUSALS and not any(line.covers(*case) for case in cases):
+        kind = "case that cites" if "/" in line.target else "case"
+        who = "no function has a" if line.function == "*" else f"{line.function} has no"
+        return f"{place}: {who} {kind} {line.target}"
+    return f"{place}: no case of {line.function} {line.target} fails; remove the line"
 
 
 def _load(name):

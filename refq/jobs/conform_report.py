@@ -30,19 +30,31 @@ def cell(cases):
     """`passed/total` and the first rule that fails; what was skipped is not in the total."""
     ran = [case for case in cases if case["status"] in RAN]
     missed = [case for case in ran if case["status"] != "passed"]
-    missed.sort(key=lambda case: case["refusal"])  # wrong numbers first
+    missed.sort(key=lambda case: (case["status"], case["refusal"]))  # the unexpected, wrong numbers first
     parts = [f"{len(ran) - len(missed)}/{len(ran)}"] if ran else []
     parts += [f"+{len(cases) - len(ran)} skipped"] if len(cases) > len(ran) else []
     return " ".join(parts + [case["rules"][0] for case in missed[:1]]) or NOT_OFFERED
 
 
-def rows(report):
+def long_cell(cases):
+    """`cell`, with what is wrong in numbers and refusals, and what was expected to fail."""
+    failed = [case for case in cases if case["status"] == "failed"]
+    refusals = sum(case["refusal"] for case in failed)
+    kinds = ((len(failed) - refusals, "number"), (refusals, "refusal"))
+    wrong = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in kinds if count)
+    expected = sum(case["status"] == "xfailed" for case in cases)
+    share, _, rest = cell(cases).partition(" ")
+    parts = [share, f"({wrong} wrong)" * bool(wrong), f"+{expected} expected" * bool(expected), rest]
+    return " ".join(filter(None, parts))
+
+
+def rows(report, cell=cell):
     """Operators by implementations, a heading first and the sums last."""
     columns = report["implementations"]
     yield ["operator", *(f"{one['name']} {one['version']}".strip() for one in columns)]
     for function in report["functions"]:
         yield [function, *(cell(_cases(one, function)) for one in columns)]
-    yield ["all", *(_sum(one) for one in columns)]
+    yield ["all", *(_sum(one, cell) for one in columns)]
 
 
 def faults(report):
@@ -77,11 +89,11 @@ def summaries(report):
 
 
 def table(report):
-    """For the terminal: the matrix, every fault, and a summary of the failures."""
-    lines = list(rows(report))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, "", *faults(report), "", *summaries(report)]).rstrip() + "\n"
+    """For the terminal: who cannot run, the matrix, every other fault, and a summary of the failures."""
+    found = list(faults(report))
+    cannot = [f"{one['name']} cannot run: {one['fault']}" for one in report["implementations"] if one["fault"]]
+    lines = [cannot, _matrix(report), [text for text in found if text not in cannot], list(summaries(report))]
+    return "\n\n".join("\n".join(part) for part in lines if part) + "\n"
 
 
 def to_json(report):
@@ -139,7 +151,20 @@ def _cases(one, function):
     return [case for case in one["cases"] if case["function"] == function]
 
 
-def _sum(one):
+def _matrix(report):
+    """The rows that somebody offers, in columns."""
+    heading, *body, total = rows(report, long_cell)
+    offered = [line for line in body if set(line[1:]) != {NOT_OFFERED}]
+    if not offered:
+        return []
+    lines = [heading, *offered, total]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    missing = len(body) - len(offered)
+    return text + [f"{missing} operator{'s' * (missing > 1)} not offered"] * bool(missing)
+
+
+def _sum(one, cell):
     if one["fault"]:
         return "cannot run"
     return cell([case | {"rules": [""]} for case in one["cases"]]).rstrip()

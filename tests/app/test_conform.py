@@ -115,6 +115,28 @@ def test_a_failure_says_what_the_case_is_about_and_the_summary_which_mistake_it_
     assert files == f"cases: {golden.folder()}/v1/quantize.json"
 
 
+def test_a_cell_tells_numbers_from_refusals_and_only_what_is_offered_has_a_row():
+    report = conform.conform([conform.Module(module(quantize=wrong_quantize))])
+    failed = [case for case in report["implementations"][0]["cases"] if case["status"] == "failed"]
+    refusals, total = sum(case["refusal"] for case in failed), len(golden.load("quantize"))
+    shares = f"{total - len(failed)}/{total} ({len(failed) - refusals} numbers, {refusals} refusals wrong)"
+    lines = conform_report.table(report).splitlines()
+    assert lines[1].split(maxsplit=1)[0] == "quantize"
+    assert f"{shares} quantize/ties" in lines[1]
+    assert lines[2].endswith(shares)
+    assert lines[3] == f"{len(golden.functions()) - 1} operators not offered"
+
+
+def test_expected_failures_are_counted_apart(tmp_path):
+    lines = xfails(tmp_path, "quantize quantize/ties  # ties go up\n* refusals  # takes anything")
+    report = conform.conform([conform.Module(module(quantize=wrong_quantize))], ["quantize"], lines)
+    expected = list(statuses(report["implementations"][0]).values()).count("xfailed")
+    row, total = conform_report.table(report).splitlines()[1:3]
+    assert f" wrong) +{expected} expected quantize/" in row
+    assert "refusal" not in row
+    assert total.endswith(f"+{expected} expected")
+
+
 def test_failures_of_several_functions_name_the_folder_and_none_names_nothing():
     wrong = conform.Module(module(quantize=lambda **_: 0, dequantize=lambda **_: 0))
     lines = conform_report.table(conform.conform([wrong], ["quantize", "dequantize"])).splitlines()
@@ -256,7 +278,10 @@ def test_a_program_that_does_not_start(program, body, text):
     assert text in column["fault"]
     report = {"golden": "1", "functions": ["quantize"], "implementations": [column]}
     assert not conform.succeeded(report)
-    assert text in conform_report.table(report)
+    assert conform_report.table(report) == f"{column['name']} cannot run: {column['fault']}\n"
+    both = conform_report.table(report | {"implementations": [run(conform.Module(refq)), column]}).splitlines()
+    assert text in both[0]
+    assert both[-1].endswith("cannot run")
 
 
 def test_a_request_fits_into_a_pipe():
@@ -303,6 +328,22 @@ def test_an_expected_failure_that_passes_is_a_failure(tmp_path, line):
     assert "xfails line 1" in column["stale"][0]
     assert not conform.succeeded(report)
     assert "xfails line 1" in conform_report.junit(report)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("quantize quantize.3", "quantize has no case quantize.3"),
+        ("quantize quantize/halves", "quantize has no case that cites quantize/halves"),
+        ("* quantize/halves", "no function has a case that cites quantize/halves"),
+        ("quantise *", "there is no function quantise"),
+        ("quantize nan", "no case of quantize nan fails; remove the line"),
+        ("quantize refusals", "no case of quantize refusals fails; remove the line"),
+    ],
+)
+def test_a_line_about_nothing_says_so(tmp_path, line, text):
+    stale = run(conform.Module(refq), only=(), xfails=xfails(tmp_path, f"{line}  # reason"))["stale"]
+    assert stale == [f"xfails line 1: {text}"]
 
 
 @pytest.mark.parametrize("line", ["dequantize *", "* dequantize/order"])
