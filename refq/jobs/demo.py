@@ -19,6 +19,7 @@ from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 
 LABEL = "seeded random weights, never trained: its figures show that the pipeline works, not how good a quantizer is"
+README = f"# refq demo\n\nA tiny LLaMA, {LABEL}.\n"
 TEXT = pathlib.Path(__file__).with_name("demo.txt")
 BITS = (8, 4, 2)
 CONTEXT = 128
@@ -50,19 +51,22 @@ def run_demo(out, engine):
     """Make the model, quantize it at 8, 4 and 2 bits in groups of 32, and score all four on a text of ours.
 
     Parameters
-        out: a directory that does not exist yet; it will hold `original`, `w8`, `w4` and `w2`.
+        out: a directory that does not exist yet, or of an earlier demo, which is replaced; it will hold `original`,
+            `w8`, `w4` and `w2`.
         engine: refq or refq_fast.
     Returns
         list of dict: name, bytes (of model.safetensors), and what `perplexity` reports with the original beside.
     Raises
-        UsageError: out exists.
+        UsageError: out exists, and not all in it is of a demo.
     """
     if os.path.lexists(out):
-        raise UsageError(f"{out} exists; name another directory with --out, or remove it")
+        if not _is_ours(out):
+            raise UsageError(f"{out} exists, and not all in it is of a demo; name another directory with --out")
+        shutil.rmtree(out)
     try:
         write_model(os.path.join(out, "original"))
         with open(os.path.join(out, "README.md"), "w", encoding="utf-8") as file:
-            file.write(f"# refq demo\n\nA tiny LLaMA, {LABEL}.\n")
+            file.write(README)
         return _compare(out, engine)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
@@ -114,6 +118,21 @@ def byte_tokenizer():
         "decoder": level,
         "model": model,
     }
+
+
+def _is_ours(out):
+    """Whether a demo made `out`, and nothing was added: its README, the label in config.json, and known names alone."""
+    if os.path.islink(out) or not os.path.isdir(out):
+        return False
+    try:
+        with open(os.path.join(out, "README.md"), encoding="utf-8") as file:
+            readme = file.read()
+        with open(os.path.join(out, "original", "config.json"), encoding="utf-8") as file:
+            label = json.load(file)["refq_demo"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    known = {"README.md", "original", *(f"w{bits}" for bits in BITS)}
+    return (readme, label) == (README, LABEL) and known.issuperset(os.listdir(out))
 
 
 def _compare(out, engine):

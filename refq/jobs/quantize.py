@@ -17,6 +17,8 @@ from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes, sche
 from refq.jobs.progress import say, size
 from refq.jobs.shards import plan_shards, write_shards
 
+WORTH_SAYING = 10**8  # bytes: a model that needs less disk than this surprises nobody
+
 
 def quantize_model(model, out, engine, options=Options(), resume=False, overwrite=False):  # noqa: B008 (immutable)
     """Write a low-bit copy of a model directory as compressed-tensors `pack-quantized`.
@@ -37,8 +39,9 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     """
     target = output.check_paths(model, out, resume or overwrite)
     checkpoint, schemes, record, shards = _checked(model, options)
-    needed = bytes_needed(shards)
-    say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
+    needed = bytes_needed(checkpoint, shards)
+    if needed > WORTH_SAYING:
+        say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
         output.check_paths(model, out, resume or overwrite)  # claim may have brought OUT back
         if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
@@ -66,7 +69,7 @@ def plan_model(model, out, options=Options(), replace=False):  # noqa: B008 (imm
     output.check_paths(model, out, replace)
     checkpoint, _, _, shards = _checked(model, options)
     rows = [_planned(checkpoint, unit, layout.spans) for units, layout in shards.values() for unit in units]
-    return {"tensors": rows, "disk": bytes_needed(shards), "memory": memory_bound(checkpoint)}
+    return {"tensors": rows, "disk": bytes_needed(checkpoint, shards), "memory": memory_bound(checkpoint)}
 
 
 def run_record(options, inputs):
@@ -75,9 +78,11 @@ def run_record(options, inputs):
     return {"command": "quantize", "version": __version__, "options": settings, "inputs": inputs, "seed": None}
 
 
-def bytes_needed(shards):
-    """Bytes of the output's weights, and 16 MB for the files beside them."""
-    return sum(layout.size for _, layout in shards.values()) + 2**24
+def bytes_needed(checkpoint, shards):
+    """Bytes of the output at most: its weights, the files beside them, and 2 kB a tensor for journal and index."""
+    directory, weights = checkpoint.directory, sum(layout.size for _, layout in shards.values())
+    beside = sum(os.path.getsize(os.path.join(directory, name)) for name in (*carried(directory), "config.json"))
+    return weights + beside + 2**14 + 2**11 * len(checkpoint.tensors)
 
 
 def _checked(model, options):

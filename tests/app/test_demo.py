@@ -3,6 +3,8 @@
 import hashlib
 import json
 import pathlib
+import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -42,9 +44,33 @@ def test_runs_with_no_argument(engine, tmp_path, monkeypatch):
         checkpoint = open_checkpoint(f"refq-demo/w{bits}")
         assert {scheme.bits for scheme in checkpoint.schemes.values()} == {bits}
         assert {scheme.group_size for scheme in checkpoint.schemes.values()} == {32}
-    assert (
-        run("generate", "refq-demo/w4", "--prompt", "The clock", "--max-tokens", 4, "--engine", engine).exit_code == 0
-    )
+    assert "at most" not in result.stderr
+    assert "means nothing" in result.stdout
+    header = next(line for line in result.stdout.splitlines() if line.startswith("model  "))
+    assert header.index("KL to original") < header.index("perplexity")
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_hints_can_be_pasted(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: found and "/bin/refq" or None)
+    said = run("demo", "--out", tmp_path / "the demo", "--engine", "reference").stdout
+    hints = [shlex.split(line) for line in said.splitlines() if line.startswith("  ")]
+    start = ["refq"] if found else [sys.executable, "-m", "refq"]
+    assert [hint[: len(start) + 1] for hint in hints] == [[*start, "inspect"], [*start, "perplexity"]]
+    for hint in hints:
+        assert run(*hint[len(start) :]).exit_code == 0
+
+
+def test_a_second_demo_replaces_the_first_and_nothing_else(tmp_path):
+    arguments = ("demo", "--out", tmp_path / "d", "--engine", "reference", "--json")
+    first, second = (json.loads(run(*arguments).stdout)["results"] for _ in range(2))
+    assert [row["bytes"] for row in first] == [row["bytes"] for row in second]
+    (tmp_path / "d" / "precious.txt").write_text("")
+    assert run(*arguments).exit_code == 2
+    (tmp_path / "d" / "precious.txt").unlink()
+    (tmp_path / "d" / "README.md").write_text("my notes")
+    assert run(*arguments).exit_code == 2
+    assert (tmp_path / "d" / "README.md").read_text() == "my notes"
 
 
 def test_the_figures_stand_in_order(tmp_path):
