@@ -36,7 +36,14 @@ class GroupSize(click.ParamType):
 @options.model
 @click.argument("out", type=click.Path())
 @click.option("--bits", type=click.IntRange(2, 8), default=4, show_default=True, help="Bits of a code.")
-@click.option("--group-size", type=GroupSize(), default=32, show_default=True, help="Weights that share a scale.")
+@click.option(
+    "--group-size",
+    type=GroupSize(),
+    metavar=GroupSize.name,
+    default=32,
+    show_default=True,
+    help="Weights that share a scale.",
+)
 @click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
 @click.option(
     "--range",
@@ -53,7 +60,13 @@ class GroupSize(click.ParamType):
     show_default=True,
     help="What to do with layers that the group size does not divide.",
 )
-@click.option("--keep", multiple=True, metavar="PATTERN", help="Layers that stay float, such as 'down_proj'; repeats.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers that stay float: a shell pattern for the whole name of a layer or its last parts: down_proj, "
+    "model.layers.0.*; repeats.",
+)
 @options.engine
 @options.threads
 @click.option("--resume", is_flag=True, help="Continue a run that was killed.")

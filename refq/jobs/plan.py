@@ -3,7 +3,6 @@
 import fnmatch
 import math
 import os
-import re
 from typing import NamedTuple
 
 from refq.errors import CheckpointError, GroupSizeError, UsageError
@@ -83,7 +82,9 @@ def plan_schemes(checkpoint, options):
     for pattern in options.keep:
         fits = {name for name in (*names, "lm_head") if _fits(name, pattern)}
         if not fits:
-            raise UsageError(f"--keep {pattern} fits no linear layer; {names[0]} is one")
+            raise UsageError(
+                f"--keep {pattern} fits no linear layer; {names[0]} is one, and a part needs stars: '*mlp*'"
+            )
         kept |= fits
     if kept.issuperset(names):
         raise UsageError("--keep fits every linear layer; nothing is left to quantize")
@@ -173,18 +174,26 @@ def _fits(name, pattern):
 
 
 def _undivided(odd, widths, size):
-    kinds = {}
+    by_width = {}
     for name, width in odd.items():
-        kinds.setdefault((re.sub(r"\.\d+\.", ".*.", name), width), []).append(name)
-    each = "; ".join(
-        f"{kind} ({len(names)} of them, {width} inputs: {_sizes(width)})" for (kind, width), names in kinds.items()
-    )
+        by_width.setdefault(width, []).append(name)
+    each = [
+        f"{width} inputs ({', '.join(dict.fromkeys(name.rpartition('.')[2] for name in names))}; {_layers(names)}"
+        for width, names in by_width.items()
+    ]
+    # where the widths differ, one may take larger groups than all together
+    own = [f"; {_sizes(width)} would do" if len(by_width) > 1 else "" for width in by_width]
+    fits = _sizes(math.gcd(*widths.values()))
     return (
-        f"group_size={size} does not divide the inputs of {each}; for all layers of this model "
-        f"{_sizes(math.gcd(*widths.values()))}; --fallback channel quantizes just those {len(odd)} per channel"
+        f"group_size={size} does not divide the inputs of {_layers(odd)}: "
+        f"{', '.join(text + sizes + ')' for text, sizes in zip(each, own, strict=True))}; "
+        f"powers of two that divide all: {fits}; --fallback channel quantizes those {len(odd)} per channel"
     )
+
+
+def _layers(names):
+    return f"{len(names)} layer{'s' * (len(names) != 1)}"
 
 
 def _sizes(width):
-    fits = [str(size) for size in (256, 128, 64, 32, 16, 8, 4, 2) if width % size == 0]
-    return f"of the powers of two {', '.join(fits)} would do" if fits else "only 'channel' would do"
+    return ", ".join(str(size) for size in (256, 128, 64, 32, 16, 8, 4, 2) if width % size == 0) or "none"

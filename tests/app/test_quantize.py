@@ -152,8 +152,11 @@ def test_all_group_sizes_that_do_not_divide_are_told_at_once(tmp_path):
     result = run("quantize", model, tmp_path / "out", "--group-size", 16)
     assert result.exit_code == 2
     assert result.stdout == ""
-    for text in ("down_proj (2 of them, 36 inputs: of the powers of two 4, 2 would do)", "q_proj", "two 8, 4, 2"):
-        assert text in result.stderr
+    assert result.stderr == (
+        "refq: group_size=16 does not divide the inputs of 14 layers: 24 inputs (q_proj, k_proj, v_proj, o_proj, "
+        "gate_proj, up_proj; 12 layers; 8, 4, 2 would do), 36 inputs (down_proj; 2 layers; 4, 2 would do); "
+        "powers of two that divide all: 4, 2; --fallback channel quantizes those 14 per channel\n"
+    )
     assert os.listdir(tmp_path) == ["model"]
 
 
@@ -172,7 +175,8 @@ def test_the_real_model(data, tmp_path):
     model = data / "models" / "stories260K"
     refused = run("quantize", model, tmp_path / "out")
     assert refused.exit_code == 2
-    assert "down_proj (5 of them, 172 inputs: of the powers of two 4, 2 would do)" in refused.stderr
+    told = "5 layers: 172 inputs (down_proj; 5 layers); powers of two that divide all: 4, 2; --fallback"
+    assert told in refused.stderr
     for engine in ("fast", "reference"):
         done = run("quantize", model, tmp_path / engine, "--fallback", "channel", "--json", "--engine", engine)
         report = json.loads(done.stdout)
@@ -196,6 +200,7 @@ def test_keep(tiny, tmp_path):
     ("options", "text"),
     [
         (("--keep", "nothing"), "--keep nothing fits no linear layer"),
+        (("--keep", "mlp"), "a part needs stars: '*mlp*'"),
         (("--keep", "*_proj"), "nothing is left to quantize"),
         (("--bits", "9"), "--bits"),
         (("--group-size", "0"), "'0' is not 'channel', 'tensor' or a positive number"),
@@ -372,6 +377,12 @@ def test_memory_stays_below_what_is_promised(options, tmp_path):
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert int(said.split("peak")[1]) < 16 * 4096 * 512 + 300e6
+
+
+def test_help_shows_what_is_taken():
+    text = " ".join(run("quantize", "--help").stdout.split())
+    assert "--group-size channel|tensor|N" in text
+    assert "the whole name of a layer or its last parts: down_proj, model.layers.0.*" in text
 
 
 def test_help_is_quick_and_imports_little():
