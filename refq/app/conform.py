@@ -14,7 +14,9 @@ READABLE = click.Path(exists=True, dir_okay=False, readable=True)
 
 
 @click.command()
-@click.option("--module", "modules", multiple=True, metavar="M", help="A Python module with our names; may repeat.")
+@click.option(
+    "--module", "modules", multiple=True, metavar="M", help="A Python module or .py file with our names; may repeat."
+)
 @click.option("--command", "commands", multiple=True, metavar="C", help="A program that speaks JSON lines; may repeat.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this function; may repeat.")
 @click.option("--xfails", type=READABLE, metavar="FILE", help="Cases expected to fail; one that passes is a failure.")

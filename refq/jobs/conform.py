@@ -5,6 +5,7 @@ run(function, case) -> (status, text): `Module` here, `refq.jobs.foreign.Program
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 import time
@@ -170,10 +171,31 @@ def _stale(line):
 
 
 def _load(name):
+    if os.sep in name or name.endswith(".py"):
+        return _load_file(name)
     here = os.getcwd()
     if here not in sys.path:
         sys.path.append(here)  # a module in the working directory is found, but shadows nothing
     try:
         return importlib.import_module(name)
     except Exception as error:
-        raise UsageError(f"--module {name}: cannot be imported ({type(error).__name__}: {error})") from error
+        raise _no_import(name, error) from error
+
+
+def _load_file(path):
+    if not (path.endswith(".py") and os.path.isfile(path)):
+        hint = "a module name, such as tinyquant, found from the current folder, or the path of a .py file"
+        raise UsageError(f"--module {path}: no such file; --module takes {hint}")
+    sys.path.append(os.path.dirname(os.path.abspath(path)))  # for the modules beside it
+    spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        sys.modules.setdefault(spec.name, module)  # dataclasses look there
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _no_import(path, error) from error
+    return module
+
+
+def _no_import(name, error):
+    return UsageError(f"--module {name}: cannot be imported ({type(error).__name__}: {error})")

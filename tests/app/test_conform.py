@@ -168,6 +168,21 @@ def test_what_is_missing_is_not_offered_and_what_cannot_be_said_is_skipped():
     assert "no case ran" in conform_report.table(report)
 
 
+def test_a_module_may_be_the_path_of_a_file(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "beside.py").write_text("from refq import quantize\n")
+    (tmp_path / "sub" / "tinyquant.py").write_text("from beside import quantize\n__version__ = '3'\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.chdir(tmp_path)
+    made = conform.Module("./sub/tinyquant.py")
+    assert (made.name, made.version) == ("tinyquant", "3")
+    assert set(statuses(run(made)).values()) == {"passed"}
+    (tmp_path / "broken.py").write_text("import no_such_thing\n")
+    with pytest.raises(UsageError, match="broken.py: cannot be imported .*no_such_thing"):
+        conform.Module("broken.py")
+
+
 def test_only_names_in_all_are_offered():
     made = module(quantize=refq.quantize, dequantize=refq.dequantize, __all__=["quantize"])
     assert [conform.Module(made).offers(name) for name in ("quantize", "dequantize")] == [True, False]
@@ -396,6 +411,8 @@ def test_both_packages_by_default():
     ("arguments", "text"),
     [
         (["--module", "no_such_module"], "no_such_module: cannot be imported"),
+        (["--module", "./tinyquant"], "--module takes a module name, such as tinyquant, found from the current folder"),
+        (["--module", "no_such_file.py"], "no_such_file.py: no such file"),
         (["--command", "no-such-program-xyz"], "no such program"),
         (["--command", ""], "no such program"),
         (["--only", "quantise"], "--only quantise"),
