@@ -1,7 +1,8 @@
 """Write and check the golden files: python -m tools.golden add | fmt | lint | extract.
 
 add FILE      merge an envelope {"function", "cases", "flags"?} (- for standard input). A case with source "oracle"
-              and no result gets its result from tools.oracle; a case of source "hand" brings its own.
+              and no result gets its result from tools.oracle; a case of source "hand" brings its own. With --replace
+              a case of an id that is taken goes to the place of the old one, as long as the set is a draft.
 fmt           rewrite every file in canonical form and MANIFEST.json; --check only compares.
 lint          schema, ids, rules known to SPEC.md, notes for flags, sizes, and every oracle case computed again.
 extract       the Example lines of SPEC.md become the cases of source spec-example.
@@ -19,24 +20,29 @@ from tools import oracle
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "golden"
+VERSION = "1-draft"
 LIMIT = 64  # elements of an array, except in one block of a format
 
 
-def add(envelope):
-    """Merge the cases of an envelope into the file of their function."""
-    function = envelope["function"]
+def add(envelope, replace=False):
+    """Merge the cases of an envelope into the file of their function; writes nothing if any of them is wrong."""
+    function, rules = envelope["function"], spec_rules()
+    if replace and "draft" not in VERSION:
+        raise SystemExit(f"version {VERSION} is no draft: a case is never replaced; ERRATA.md corrects a wrong answer")
+    flags = json.loads((GOLDEN / "FLAGS.json").read_text()) | envelope.get("flags", {})
     path = GOLDEN / "v1" / f"{function}.json"
-    cases = json.loads(path.read_text())["cases"] if path.exists() else []
-    known = {case["id"] for case in cases}
+    cases = {case["id"]: case for case in json.loads(path.read_text())["cases"]} if path.exists() else {}
+    fresh = set()
     for case in envelope["cases"]:
-        if case["id"] in known:
-            raise SystemExit(f"{function}: case id {case['id']} is taken")
-        known.add(case["id"])
-        cases.append(complete(function, case))
+        if case["id"] in fresh or (case["id"] in cases and not replace):
+            raise SystemExit(f"{function}: case id {case['id']} is taken; --replace overwrites a case")
+        for fault in _unknown(case, flags, rules):
+            raise SystemExit(f"{function}, case {case['id']}: {fault}")
+        fresh.add(case["id"])
+        cases[case["id"]] = complete(function, case)
     if envelope.get("flags"):
-        flags = json.loads((GOLDEN / "FLAGS.json").read_text()) | envelope["flags"]
         (GOLDEN / "FLAGS.json").write_text(json.dumps(flags, indent=2, ensure_ascii=False) + "\n")
-    write(function, cases)
+    write(function, sorted(cases.values(), key=lambda case: case["source"] == "spec-example"))
 
 
 def complete(function, case):
@@ -45,7 +51,10 @@ def complete(function, case):
     if case["source"] == "oracle" and "raises" not in case:
         found = oracle.compute(function, case["args"])
         if found is None:
-            raise SystemExit(f"{function}: tools.oracle does not know it")
+            rooms = ", ".join(module.__name__.rpartition(".")[2] for module in oracle.modules())
+            raise SystemExit(
+                f"{function}: no oracle knows it; write {function}(..) in tools/oracle/<room>.py ({rooms})"
+            )
         case["returns"], within = found
         case["compare"] = "exact" if within is None else {"within": within}
     if "returns" in case:
@@ -77,7 +86,7 @@ def manifest():
     for file in sorted((GOLDEN / "v1").glob("*.json")):
         ids = [case["id"] for case in json.loads(file.read_text())["cases"]]
         files[f"v1/{file.name}"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "ids": ids}
-    return json.dumps({"version": "1-draft", "confirmed": old["confirmed"], "files": files}, indent=1) + "\n"
+    return json.dumps({"version": VERSION, "confirmed": old["confirmed"], "files": files}, indent=1) + "\n"
 
 
 def fmt(check):
@@ -164,9 +173,17 @@ def extract():
         write(function, [*cases, complete(function, case)])
 
 
-def _case_faults(function, case, flags, rules):
+def _unknown(case, flags, rules):
     yield from (f"rule {rule} is not in SPEC.md" for rule in case["spec"] if rule not in rules)
-    yield from (f"flag {flag} has no note in FLAGS.json" for flag in case["flags"] if flag not in flags)
+    yield from (
+        f"flag {flag} has no note in FLAGS.json; an envelope brings one under its key flags"
+        for flag in case.get("flags", [])
+        if flag not in flags
+    )
+
+
+def _case_faults(function, case, flags, rules):
+    yield from _unknown(case, flags, rules)
     limit = 512 if "Block" in case["flags"] else LIMIT
     yield from (f"an array of {n} elements; at most {limit}" for n in _sizes(case) if n > limit)
     if case["source"] == "oracle" and "returns" in case:
@@ -209,12 +226,13 @@ def main():
     parser.add_argument("verb", choices=("add", "fmt", "lint", "extract"))
     parser.add_argument("file", nargs="?", default="-")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--replace", action="store_true")
     options = parser.parse_args()
     if options.verb == "add":
         source = sys.stdin.read() if options.file == "-" else pathlib.Path(options.file).read_text()
         loaded = json.loads(source)
         for envelope in loaded if isinstance(loaded, list) else [loaded]:
-            add(envelope)
+            add(envelope, options.replace)
         return 0
     if options.verb == "extract":
         extract()

@@ -12,6 +12,6 @@ def command():
 
 @command.command()
 def check():
-    """Verify the installed vectors against their manifest: sha256 and case ids of every file."""
+    """Verify every file against MANIFEST.json."""
     files, cases = golden.check()
     click.echo(f"{files} files, {cases} cases, as MANIFEST.json has them: {golden.folder()}")

@@ -434,3 +434,8 @@ def test_golden_check():
     result = CliRunner().invoke(golden_command, ["check"])
     assert result.exit_code == 0
     assert f"{len(golden.functions())} files" in result.stdout
+
+
+def test_the_help_of_golden_is_not_cut():
+    text = CliRunner().invoke(golden_command, ["--help"], terminal_width=80).output
+    assert "  Verify every file against MANIFEST.json.\n" in text
