@@ -9,11 +9,23 @@ from refq.errors import UsageError
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, file_okay=False))
+@options.model
 @click.option("--prompt", default="", help="The text to continue; empty for the model's start token alone.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True, help="New tokens at most.")
-@click.option("--temperature", type=float, default=0.0, show_default=True, help="0: always the likeliest token.")
-@click.option("--top-p", type=float, default=1.0, show_default=True, help="Share of probability to draw from.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="0: always the likeliest token.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of probability to draw from.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
 @options.engine
 @options.threads
@@ -32,6 +44,8 @@ def command(model, prompt, engine, threads, stats, **sampling):
     tokens = _tokens(tokenizer, prompt, bos)
     stream, sampling = StreamDecoder(tokenizer), Sampling(**sampling)
     check_request(loaded[0], tokens, sampling)
+    if sampling.temperature == 0 and sampling.top_p < 1:
+        click.echo("refq: --top-p has no effect at temperature 0", err=True)
     if stats:
         _warm(engine, loaded, tokens)
     _write("".join(map(stream.push, tokens)))

@@ -1,8 +1,23 @@
 """Options that several verbs share."""
 
+import os
+
 import click
 
-DIRECTORY = click.Path(exists=True, file_okay=False)
+
+class ModelDirectory(click.Path):
+    """A directory that exists."""
+
+    def __init__(self):
+        super().__init__(exists=True, file_okay=False)
+
+    def convert(self, value, param, ctx):
+        if os.path.isfile(value):
+            self.fail(f"it must be a model directory; {value!r} is a file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+DIRECTORY = ModelDirectory()
 
 model = click.argument("model", type=DIRECTORY)
 engine = click.option(

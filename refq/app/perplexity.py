@@ -6,15 +6,13 @@ import click
 
 from refq.app import options
 
-MODEL = click.Path(exists=True, file_okay=False)
-
 
 @click.command()
-@click.argument("model", type=MODEL)
+@options.model
 @click.option("--text", type=click.Path(exists=True, dir_okay=False), required=True, help="A UTF-8 file.")
 @click.option("--context", type=click.IntRange(min=2), default=256, show_default=True, help="Tokens a window.")
 @click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
-@click.option("--original", type=MODEL, help="Also KL divergence and top-1 agreement against this model.")
+@click.option("--original", type=options.DIRECTORY, help="Also KL divergence and top-1 agreement against this model.")
 @options.engine
 @options.threads
 @options.as_json

@@ -67,11 +67,10 @@ def check_request(config, tokens, sampling):
         raise UsageError(f"the prompt has {len(tokens)} tokens; this model takes 1..{positions}")
     if sampling.max_tokens < 1 or sampling.seed < 0:
         raise UsageError(f"max_tokens={sampling.max_tokens}, seed={sampling.seed}; at least 1 and 0 are needed")
-    if not (0 <= sampling.temperature < np.inf and 0 < sampling.top_p <= 1):
-        raise UsageError(
-            f"temperature={sampling.temperature}, top_p={sampling.top_p}; "
-            "0 <= temperature < infinity and 0 < top_p <= 1 are needed"
-        )
+    if not 0 <= sampling.temperature < np.inf:
+        raise UsageError(f"temperature={sampling.temperature}; 0 <= temperature < infinity is needed")
+    if not 0 < sampling.top_p <= 1:
+        raise UsageError(f"top_p={sampling.top_p}; 0 < top_p <= 1 is needed")
 
 
 def sample(logits, temperature, top_p, random):

@@ -68,15 +68,15 @@ def append(journal, line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a short write means on a disk
 
 
-def check_same_run(found, record, where):
-    """Refuse to continue a run of other inputs, options or version; names what differs."""
+def check_same_run(found, record, where, remedy):
+    """Refuse to continue a run of other inputs, options or version; names what differs, and what would do."""
     if fingerprint(found) == fingerprint(record):
         return
     old, new = dict(_leaves(found)), dict(_leaves(record))
     differs = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     told = "; ".join(f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in differs[:3])
     more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
-    raise CheckpointError(f"{where}: it belongs to another run and cannot be resumed: {told}{more}")
+    raise CheckpointError(f"{where}: it belongs to another run and cannot be resumed: {told}{more}; {remedy}")
 
 
 def _leaves(value, name=""):

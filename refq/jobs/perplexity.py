@@ -121,10 +121,12 @@ def _check_sizes(config, found, context, limit, path):
     positions = config["max_position_embeddings"]
     if not 2 <= context <= positions:
         raise UsageError(f"context={context}; this model takes 2..{positions}")
-    if limit is not None and not context <= limit <= found:
-        raise UsageError(f"tokens={limit}; {path} has {found}, and one window needs {context}")
+    if limit is not None and limit < context:
+        raise UsageError(f"--tokens {limit} is less than one window of {context}; lower --context")
     if found < context:
-        raise FileError(f"{path}: its length is {found} in tokens; one window needs {context}")
+        raise FileError(f"{path}: too short: {found} tokens, and one window needs {context}; lower --context")
+    if limit is not None and limit > found:
+        raise UsageError(f"--tokens {limit}; {path} has {found}")
 
 
 def _check_original(models, original, context, same_tokens):

@@ -106,7 +106,7 @@ def _planned(checkpoint, unit, spans):
 def _is_finished(target, record, overwrite):
     try:
         metadata = list(open_checkpoint(target).metadata.values())[0]
-        check_same_run(json.loads(metadata["refq"])["run"], record, target)
+        check_same_run(json.loads(metadata["refq"])["run"], record, target, "--overwrite replaces it")
     except (KeyError, ValueError) as error:
         if overwrite:
             return False
@@ -124,7 +124,7 @@ def _begin(room, record, resume):
         with open_journal(path) as journal:
             append(journal, record)
     else:
-        check_same_run(found, record, room)
+        check_same_run(found, record, room, "without --resume it is begun anew")
     os.makedirs(os.path.join(room, "model"), exist_ok=True)
     return done
 

@@ -156,6 +156,12 @@ def test_says_where_it_stopped(tiny):
     assert "stopped at the model's last position, 256" in result.stderr
 
 
+def test_top_p_without_temperature_is_told(tiny):
+    args = (tiny / "float", "--max-tokens", 2, "--top-p", 0.5)
+    assert run(*args).stderr == "refq: --top-p has no effect at temperature 0\n"
+    assert run(*args, "--temperature", 1).stderr == ""
+
+
 def test_refuses_in_one_sentence(tiny, tmp_path):
     write_model(tmp_path / "silent")
     for name, key in (
@@ -171,9 +177,11 @@ def test_refuses_in_one_sentence(tiny, tmp_path):
         ((tmp_path,), 3, "config.json"),
         ((model, "--prompt", "x" * 256), 2, "the prompt has 257 tokens; this model takes 1..256"),
         ((model, "--prompt", "\udcff"), 2, "the prompt is not UTF-8"),
-        ((model, "--temperature", -1), 2, "temperature=-1.0"),
-        ((model, "--temperature", "nan"), 2, "temperature=nan"),
-        ((model, "--top-p", 0), 2, "top_p=0.0"),
+        ((model / "config.json",), 2, "'MODEL': it must be a model directory; "),
+        ((model, "--temperature", -1), 2, "'--temperature': -1.0 is not in the range x>=0"),
+        ((model, "--temperature", "nan"), 2, "temperature=nan; 0 <="),
+        ((model, "--top-p", 0), 2, "'--top-p': 0.0 is not in the range 0<x<=1"),
+        ((model, "--top-p", "nan"), 2, "top_p=nan; 0 <"),
         ((model, "--max-tokens", 0), 2, "--max-tokens"),
         ((tmp_path / "silent",), 2, "a prompt is needed"),
     ):

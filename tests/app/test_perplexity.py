@@ -155,12 +155,20 @@ def test_refuses_what_cannot_be_scored(tiny, tmp_path):
         ((tiny / "float", "--text", tmp_path), 2, "is a directory"),
         ((tiny / "float",), 2, "--text"),
         ((tiny / "float", "--text", tmp_path / "latin"), 3, "latin: byte 3 is not UTF-8"),
-        ((tiny / "float", "--text", tmp_path / "short"), 3, "short: its length is 6 in tokens; one window needs 256"),
-        ((tiny / "float", "--text", tmp_path / "empty"), 3, "empty: its length is 1 in tokens; one window needs 256"),
+        (
+            (tiny / "float", "--text", tmp_path / "short"),
+            3,
+            "short: too short: 6 tokens, and one window needs 256; lower --context",
+        ),
+        (
+            (tiny / "float", "--text", tmp_path / "empty"),
+            3,
+            "empty: too short: 1 tokens, and one window needs 256; lower --context",
+        ),
         ((tiny / "float", *text, "--context", 257), 2, "context=257; this model takes 2..256"),
         ((tiny / "float", *text, "--context", 1), 2, "--context"),
-        ((tiny / "float", *text, "--tokens", 10**6), 2, "tokens=1000000"),
-        ((tiny / "float", *text, "--tokens", 255), 2, "one window needs 256"),
+        ((tiny / "float", *text, "--tokens", 10**6), 2, "--tokens 1000000; "),
+        ((tiny / "float", *text, "--tokens", 255), 2, "--tokens 255 is less than one window of 256; lower --context"),
         ((tmp_path, *text), 3, "config.json"),
     ]
     for args, code, words in cases:

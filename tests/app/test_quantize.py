@@ -439,6 +439,20 @@ def test_a_resume_of_a_complete_run_says_that_it_wrote_nothing(tiny, tmp_path):
     assert again["run"]["command"] == "quantize"
 
 
+def test_a_resume_of_another_run_says_what_would_do(tiny, tmp_path):
+    arguments = ("quantize", tiny, tmp_path / "out", "--group-size", 8)
+    quantize_model(tiny, tmp_path / "out", refq, Options(4, 8))
+    refused = run(*arguments, "--bits", 8, "--resume")
+    assert (refused.exit_code, refused.stderr.endswith("; --overwrite replaces it\n")) == (3, True)
+    assert run(*arguments, "--bits", 8, "--resume", "--overwrite").exit_code == 0
+    os.rename(tmp_path / "out", tmp_path / "whole")
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "journal").write_text('{"bits":8}\n')
+    refused = run(*arguments, "--resume")
+    assert (refused.exit_code, refused.stderr.endswith("; without --resume it is begun anew\n")) == (3, True)
+    assert run(*arguments).exit_code == 0
+
+
 def test_a_pattern_twice_is_the_same_run(tiny, tmp_path):
     twice = ("--keep", "down_proj", "--keep", "down_proj")
     assert run("quantize", tiny, tmp_path / "out", "--group-size", 8, *twice).exit_code == 0
