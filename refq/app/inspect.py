@@ -23,13 +23,36 @@ def command(model, original, as_json):
     if as_json:
         click.echo(json.dumps(found))
         return
-    columns = ("shape", "format", "bits_per_weight", "bytes", "sqnr_db", "max_error")
     rows = [
-        (row["name"], "x".join(map(str, row["shape"])), *(row[column] for column in columns[1:]))
+        (
+            *(row["name"], "x".join(map(str, row["shape"])), row["format"], row["bits_per_weight"]),
+            *(size(row["bytes"]), row["sqnr_db"], row["max_error"]),
+        )
         for row in found["tensors"]
     ]
-    click.echo(table(("tensor", *columns), rows))
+    click.echo(table(("tensor", "shape", "format", "bits/weight", "size", "dB", "largest error"), rows))
     click.echo(f"\n{len(rows)} tensors, {size(sum(row['bytes'] for row in found['tensors']))}")
     if found["run"]:
-        said = {key: found["run"].get(key) for key in ("command", "version", "options")}
-        click.echo(f"written by refq: {json.dumps(said)}")
+        click.echo(f"written by {_written(found['run'])}")
+
+
+def _written(run):
+    """One line on a run record, whatever it holds."""
+    options = run["options"] if isinstance(run.get("options"), dict) else {}
+    said = {name: _plain(value) for name, value in options.items()}
+    keep = options["keep"] if isinstance(options.get("keep"), list) else []
+    words = {
+        "bits": f"bits {said.get('bits')}",
+        "group_size": f"{'group' if isinstance(options.get('group_size'), int) else 'per'} {said.get('group_size')}",
+        "symmetric": "symmetric" if options.get("symmetric") else "asymmetric",
+        "range": said.get("range"),
+        "fallback": f"fallback {said.get('fallback')}",
+        "keep": f"keep {' '.join(map(_plain, keep)) or 'nothing'}",
+    }
+    text = ", ".join(words[name] for name in words if name in options)
+    return f"refq {_plain(run.get('version'))} {_plain(run.get('command'))}" + (f": {text}" if text else "")
+
+
+def _plain(value):
+    """Letters that a terminal shows as they are."""
+    return json.dumps(value).strip('"')

@@ -47,11 +47,28 @@ def test_the_table(tiny, tmp_path):
     assert result.exit_code == 0
     line = next(line for line in result.stdout.splitlines() if "layers.1.mlp.down_proj" in line)
     assert line.split()[:4] == ["model.layers.1.mlp.down_proj.weight", "16x32", "int4", "8"]
-    assert 'written by refq: {"command": "quantize"' in result.stdout
+    head = "tensor shape format bits/weight size dB largest error"
+    assert result.stdout.splitlines()[0].split() == head.split()
+    said = "quantize: bits 4, group 8, symmetric, minmax, fallback refuse, keep nothing"
+    assert result.stdout.splitlines()[-1] == f"written by refq {refq.__version__} {said}"
     assert "int4" not in run("inspect", tiny).stdout
     found = json.loads(run("inspect", tmp_path / "out", "--original", tiny, "--json").stdout)
     assert len(found["tensors"]) == 21
     assert found["run"]["command"] == "quantize"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (Options(3, "channel", False, keep=("down_proj", "model.layers.0.*")), "3, per channel, asymmetric, minmax"),
+        (Options(8, "tensor", range="mse", fallback="channel"), "8, per tensor, symmetric, mse, fallback channel"),
+    ],
+)
+def test_the_record_in_words(options, text, tiny, tmp_path):
+    quantize_model(tiny, tmp_path / "out", refq, options)
+    said = run("inspect", tmp_path / "out").stdout.splitlines()[-1]
+    assert f"quantize: bits {text}" in said
+    assert said.endswith("keep down_proj model.layers.0.*" if options.keep else "keep nothing")
 
 
 def test_two_float_models_are_compared_too(tiny, tmp_path):
@@ -89,7 +106,8 @@ def test_a_record_that_is_not_ours(said, tmp_path):
 
 def test_a_record_of_another_command(tmp_path):
     write_config(tmp_path)
-    said = {"refq": json.dumps({"run": {"command": "\x1b[31m"}, "figures": {}})}
+    hostile = {"command": "\x1b[31m", "options": {"bits": ["\x1b"], "keep": 3, "range": {}}}
+    said = {"refq": json.dumps({"run": hostile, "figures": {}})}
     save(tmp_path / "model.safetensors", arrays(tmp_path), said)
     result = run("inspect", tmp_path)
     assert result.exit_code == 0
