@@ -50,10 +50,10 @@ class Verbs(click.Group):
         try:
             with end_within(2.0):
                 sys.exit(self._run(args, state))
-        except BrokenPipeError:  # the reader has seen enough: | head
+        except BrokenPipeError:  # the reader has seen enough: | head. Whether we notice is chance, so it is no failure
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+            sys.exit(0)
         except (KeyboardInterrupt, click.Abort):
             click.echo("refq: interrupted", err=True)
             sys.exit(130)

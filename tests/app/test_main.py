@@ -10,6 +10,7 @@ import pytest
 
 from refq import errors
 from refq.app.main import VERBS, explain, main
+from refq.jobs.demo import write_model
 from tests.app.commands import ROOT, small, start
 from tests.app.commands import refq as run
 
@@ -97,14 +98,20 @@ def test_an_interrupt_inside_a_callback_of_the_compiler_is_not_lost(name, code, 
     assert time.monotonic() - began < 10  # not the 20 seconds that it would sleep
 
 
-def test_a_reader_that_has_gone(tmp_path):
-    model = small(tmp_path / "model", num_hidden_layers=300)
-    process = start("inspect", model)
-    process.stdout.readline()
+@pytest.mark.parametrize("verb", ["inspect", "generate", "quantize"])
+def test_a_reader_that_has_gone(verb, tmp_path):
+    if verb == "inspect":
+        arguments = (small(tmp_path / "model", num_hidden_layers=300),)
+    else:
+        write_model(tmp_path / "model")
+        arguments = (tmp_path / "model", *([tmp_path / "out"] if verb == "quantize" else []), "--engine", "reference")
+    process = start(verb, *arguments)
+    if verb == "inspect":
+        process.stdout.readline()
     process.stdout.close()
     with process.stderr as said:
         assert said.read() == ""
-    assert process.wait() == 1
+    assert process.wait() == 0
 
 
 def test_python_m():
