@@ -31,7 +31,10 @@ from refq.errors import UsageError
 @options.threads
 @click.option("--stats", is_flag=True, help="Prefill and decode tokens per second, on stderr.")
 def command(model, prompt, engine, threads, stats, **sampling):
-    """Continue a prompt. Standard output is the prompt and its continuation, and nothing else."""
+    """Continue a prompt. Standard output is the prompt and its continuation, and nothing else.
+
+    On a terminal a line end follows.
+    """
     from refq.app.engine import load
     from refq.files.tokenizer import StreamDecoder, open_tokenizer, special_ids
     from refq.jobs.generate import Sampling, check_request, generate
@@ -48,13 +51,17 @@ def command(model, prompt, engine, threads, stats, **sampling):
         click.echo("refq: --top-p has no effect at temperature 0", err=True)
     if stats:
         _warm(engine, loaded, tokens)
-    _write("".join(map(stream.push, tokens)))
-    report = generate(engine, loaded, tokens, ends, sampling, lambda token: _write(stream.push(token)))
-    _write(stream.flush())
+    try:
+        _write("".join(map(stream.push, tokens)))
+        report = generate(engine, loaded, tokens, ends, sampling, lambda token: _write(stream.push(token)))
+        _write(stream.flush())
+    finally:
+        if sys.stdout.isatty():
+            _write("\n")  # what comes next on the terminal starts a line of its own
     if report.reason == "positions":
-        click.echo(f"\nrefq: stopped at the model's last position, {loaded[0]['max_position_embeddings']}", err=True)
+        click.echo(f"refq: stopped at the model's last position, {loaded[0]['max_position_embeddings']}", err=True)
     if stats:
-        click.echo(f"\n{_rates(len(tokens), report)}", err=True)
+        click.echo(_rates(len(tokens), report), err=True)
 
 
 def _tokens(tokenizer, prompt, bos):

@@ -1,6 +1,7 @@
 """refq generate: known text to the byte; exactly the text on stdout; sampling by hand; every reason to stop."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from refq.jobs.generate import Sampling, generate, sample
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from tests.app.commands import ROOT
 from tests.support import both
 
 ENGINES = pytest.mark.parametrize("engine", ["reference", "fast"])
@@ -148,6 +150,18 @@ def test_streams_while_it_works(tiny):
         assert process.stdout.read(9) == b"The clock"
         assert len(process.stdout.read()) > 100
     assert process.returncode == 0
+
+
+def test_a_terminal_gets_a_line_end_and_a_file_does_not(tiny):
+    pty = pytest.importorskip("pty", reason="this system has no terminals of its own making")
+    args = ["generate", str(tiny / "float"), "--max-tokens", "3", "--prompt", "The", "--engine", "reference"]
+    text = CliRunner().invoke(main, args).stdout_bytes
+    ours, theirs = pty.openpty()
+    assert subprocess.run([sys.executable, "-m", "refq", *args], cwd=ROOT, stdout=theirs).returncode == 0
+    os.close(theirs)
+    assert os.read(ours, 4096).endswith(b"\r\n")
+    os.close(ours)
+    assert not text.endswith(b"\n")
 
 
 def test_says_where_it_stopped(tiny):
