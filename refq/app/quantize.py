@@ -8,7 +8,7 @@ import click
 
 from refq.app import engine as engines
 from refq.app import options
-from refq.app.table import table
+from refq.app.table import by_kind, table
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.inspect import inspect_model, list_tensors, summarize
 from refq.jobs.output import room_of
@@ -121,12 +121,19 @@ def _report_text(report):
     text = table(("kind", "tensors", "bits/weight", "before", "after"), kinds)
     text += "\n\n" + table(("worst by SQNR", "format", "dB", "largest error"), worst)
     if report["fallback"]:
-        text += "\n\nper channel, because the group size does not divide them:\n  " + "\n  ".join(report["fallback"])
+        names = by_kind(name.removesuffix(".weight") for name in report["fallback"])
+        text += "\n\nper channel, because the group size does not divide them:"
+        text += "".join(f"\n  {kind} ({count})" for kind, count in names.items())
     end = f"written in {report['seconds']:.1f} s" if report["written"] else "complete already, nothing written"
     return f"{text}\n\n{report['out']}: {end}"
 
 
 def _plan_text(plan):
-    rows = [(row["name"], row["format"], size(row["bytes_before"]), size(row["bytes"])) for row in plan["tensors"]]
-    text = table(("tensor", "format", "before", "after"), rows)
+    totals = {}
+    for row in plan["tensors"]:
+        [kind] = by_kind([row["name"]])
+        count, before, after = totals.get((kind, row["format"]), (0, 0, 0))
+        totals[kind, row["format"]] = (count + 1, before + row["bytes_before"], after + row["bytes"])
+    rows = [(*key, count, size(before), size(after)) for key, (count, before, after) in totals.items()]
+    text = table(("tensor", "format", "tensors", "before", "after"), rows)
     return f"{text}\n\n{size(plan['disk'])} of disk and at most {size(plan['memory'])} of memory are needed"

@@ -1,4 +1,6 @@
-"""Rows of text in columns."""
+"""Rows of text in columns, and names of layers that differ in the layer alone."""
+
+import re
 
 
 def table(head, rows):
@@ -15,3 +17,16 @@ def table(head, rows):
         "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(pairs)).rstrip()
         for pairs in (list(zip(line, widths, strict=True)) for line in lines)
     )
+
+
+def by_kind(names):
+    """Names with their layer as a star, and how often each occurs.
+
+    >>> by_kind(["model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj", "lm_head"])
+    {'model.layers.*.mlp.up_proj': 2, 'lm_head': 1}
+    """
+    counts = {}
+    for name in names:
+        kind = re.sub(r"\.\d+\.", ".*.", name)
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts

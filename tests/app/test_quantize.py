@@ -164,7 +164,9 @@ def test_fallback_quantizes_just_those_per_channel(tmp_path):
     model = small(tmp_path / "model", intermediate_size=36)
     result = run("quantize", model, tmp_path / "out", "--group-size", 8, "--fallback", "channel")
     assert result.exit_code == 0
-    assert "model.layers.1.mlp.down_proj.weight" in result.stdout.split("per channel, because")[1]
+    told = result.stdout.split("per channel, because the group size does not divide them:\n")[1]
+    assert told.splitlines()[0] == "  model.layers.*.mlp.down_proj (2)"
+    assert "down_proj" not in told.split("\n", 1)[1]
     schemes = open_checkpoint(tmp_path / "out").schemes
     fallen = {name for name, scheme in schemes.items() if scheme.strategy == "channel"}
     assert fallen == {f"model.layers.{n}.mlp.down_proj" for n in (0, 1)}
@@ -352,7 +354,14 @@ def test_dry_run_says_it_all_and_writes_nothing(tiny, tmp_path):
     assert sum(row["bytes"] for row in plan["tensors"]) == done["kinds"][-1]["bytes"]
     written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     assert written < plan["disk"] < written + 100_000
-    assert "memory are needed" in run("quantize", tiny, tmp_path / "x", "--group-size", 8, "--dry-run").stdout
+    text = run("quantize", tiny, tmp_path / "x", "--group-size", 8, "--keep", "model.layers.0.*", "--dry-run").stdout
+    assert "memory are needed" in text
+    rows = [line.split() for line in text.splitlines() if "down_proj" in line]
+    assert rows == [
+        ["model.layers.*.mlp.down_proj.weight", "F32", "1", "2.05", "kB", "2.05", "kB"],
+        ["model.layers.*.mlp.down_proj.weight", "int4", "8", "sym", "1", "2.05", "kB", "528", "B"],
+    ]
+    assert any(line.split()[0] == "model.layers.*.self_attn.q_proj.weight" for line in text.splitlines())
 
 
 MEASURED = """
