@@ -11,8 +11,14 @@ from tests.support import law
 WRONG = [(name, wrong) for name in refq.__all__ if law(name) for wrong in law(name).WRONG]
 
 
+def rejections(name, function):
+    """The golden cases that reject a function, and why."""
+    found = ((case, golden.run(case, function)) for case in golden.load(name))
+    return (f"golden/v1/{name}.json, case {case['id']} ({case['comment']}): {fault}" for case, fault in found if fault)
+
+
 def rejected(name, function):
-    return any(golden.run(case, function) for case in golden.load(name))
+    return any(rejections(name, function))
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
@@ -38,7 +44,12 @@ def test_always_raise_is_rejected(name):
 
 @pytest.mark.parametrize("name", golden.functions())
 def test_the_right_one_is_not_rejected(name):
-    assert not rejected(name, getattr(refq, name))
+    assert list(rejections(name, getattr(refq, name))) == []
+
+
+def test_a_rejection_names_its_case():
+    found = next(rejections("quantize", lambda **_: None))
+    assert found.startswith("golden/v1/quantize.json, case ties-to-even (halves go to the even neighbour): gave")
 
 
 def _zero_like(value):
