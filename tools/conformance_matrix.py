@@ -43,7 +43,7 @@ def implementation(name):
         if not shutil.which("node"):
             raise ImportError("node is not installed")
         return Program(f"node {PEERS / 'javascript' / 'adapter.mjs'}")
-    module = name if name.startswith("refq") else f"tests.peers.{name}_adapter"
+    module = name if name in OURS else f"tests.peers.{name}_adapter"
     return conform.Module(importlib.import_module(module))
 
 

@@ -28,7 +28,7 @@ class Module:
         self._module = _load(module) if isinstance(module, str) else module
         self.name = getattr(self._module, "NAME", self._module.__name__)
         self.version = str(getattr(self._module, "__version__", ""))
-        self._ours = self._module.__name__.startswith("refq")  # only ours must raise our classes
+        self._ours = self._module.__name__ in ("refq", "refq_fast")  # only ours must raise our classes
 
     def __enter__(self):
         return self
