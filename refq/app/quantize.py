@@ -76,8 +76,8 @@ class GroupSize(click.ParamType):
 def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **settings):
     """Write a low-bit copy of the float MODEL into the new directory OUT.
 
-    OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers and vLLM load it as
-    it is. Embeddings, norms and lm_head stay float.
+    OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers loads it as it is.
+    Embeddings, norms and lm_head stay float.
     """
     started = time.monotonic()
     chosen = Options(range=settings.pop("rule"), **settings)
