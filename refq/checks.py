@@ -61,9 +61,14 @@ def finite(name, x):
     """Refuse NaN and infinity; names the first place."""
     # min and max carry NaN through and need no temporary array
     if x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
-        where = np.unravel_index(int(np.argmin(np.isfinite(x))), x.shape)
-        raise NonFiniteError(f"{name}[{', '.join(map(str, where))}] is {x[where]}; every value must be finite")
+        raise NonFiniteError(f"{first_wrong(name, x, np.isfinite(x))}; every value must be finite")
     return x
+
+
+def first_wrong(name, x, good):
+    """The first place of `x` that is not `good`, and its value, as a message says it."""
+    where = np.unravel_index(int(np.argmin(good)), x.shape)
+    return f"{name}{list(map(int, where)) if where else ''} is {x[where]}"
 
 
 def broadcasts(name, value, shape):
@@ -97,7 +102,8 @@ def grid_scale(scale, x):
     scale = as_float_like("scale", scale, x)
     broadcasts("scale", scale, x.shape)
     if scale.size and not (np.isfinite(scale.min()) and np.isfinite(scale.max()) and scale.all()):
-        raise GridError("scale holds 0, NaN or infinity; every scale must be finite and not 0")
+        wrong = first_wrong("scale", scale, np.isfinite(scale) & (scale != 0))
+        raise GridError(f"{wrong}; every scale must be finite and not 0")
     return scale
 
 
@@ -218,12 +224,6 @@ def range_width(width):
     """The width of a range must be finite."""
     if width.size and not np.isfinite(width.max()):
         raise GridError("the range of a group, largest minus smallest, overflows; scale the values down")
-
-
-def float16_range(scale):
-    """A scale that float16 does not round to infinity."""
-    if scale.size and max(scale.max(), -scale.min()) >= 65520:
-        raise GridError(f"a scale of {max(scale.max(), -scale.min())} is infinite in float16; below 65520 is needed")
 
 
 def within(name, value, low, high):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from refq import checks
+from refq.errors import GridError
 
 SMALLEST = 2.0**-24  # the smallest positive float16
 
@@ -27,6 +28,7 @@ def float16_scale(scale):
     Spec: float16_scale
     """
     scale = checks.finite("scale", checks.as_float("scale", scale))
-    checks.float16_range(scale)
+    if scale.size and (largest := max(scale.max(), -scale.min())) >= 65520:
+        raise GridError(f"a scale of {largest} is infinite in float16; below 65520 is needed")
     half = scale.astype(np.float16).astype(scale.dtype)
     return np.where(half == 0, np.copysign(scale.dtype.type(SMALLEST), scale), half)
