@@ -14,6 +14,7 @@ import tempfile
 import time
 
 from refq.files.checkpoint import open_checkpoint
+from refq.jobs.plan import memory_bound
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 GRIDS = (("32", "minmax"), ("channel", "minmax"), ("32", "mse"))
@@ -38,7 +39,7 @@ def main():
     checkpoint = open_checkpoint(options.model)
     weights = [math.prod(info.shape) for _, info in checkpoint.tensors.values()]
     size = sum(map(os.path.getsize, checkpoint.files))
-    bound = 16 * max(weights) + 300_000_000
+    bound = memory_bound(checkpoint)
     day = datetime.date.today().isoformat()
     lines = [
         f"# Quantizing {sum(weights) / 1e9:.2f}G weights, {size / 1e9:.2f} GB in {len(checkpoint.files)} files, {day}",

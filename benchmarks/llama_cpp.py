@@ -12,7 +12,6 @@ import ctypes
 import datetime
 import os
 import pathlib
-import platform
 import tempfile
 
 import gguf
@@ -23,6 +22,7 @@ import numpy as np
 import refq_fast
 from benchmarks.measure import interleaved, row
 from benchmarks.synthetic_checkpoint import write_checkpoint
+from refq.app.info import cpu_name
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.model import load_model
 from refq.jobs.quantize import quantize_model
@@ -171,12 +171,6 @@ def compare(folder, threads, layers):
         threads=threads,
     )
     yield row(f"quantize, file to file, {label}", "GB/s", 4e-9 * weights, seconds, "refq", "llama.cpp")
-
-
-def cpu_name():
-    """The processor as the system names it."""
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main():

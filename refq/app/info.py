@@ -31,7 +31,7 @@ def describe():
         "refq": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "numpy": numpy.__version__,
         "blas": [
             f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')} {pool['num_threads']} threads"
@@ -45,7 +45,7 @@ def describe():
         return facts | {"refq_fast": f"does not load: {type(error).__name__}: {error}"}
 
 
-def _cpu():
+def cpu_name():
     """The processor's name where the system tells it."""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
