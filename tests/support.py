@@ -58,7 +58,7 @@ def grid_arguments(draw):
     shape = draw(shapes())
     scale = draw(scales(shape[0]))
     x = draw(half_grid(shape)) * scale
-    bits = draw(st.integers(2, 8))
+    bits = draw(st.integers(2, 16))
     qmin, qmax = refq.integer_range(bits, draw(st.booleans()))
     return {
         "x": x,
@@ -96,7 +96,7 @@ def range_arguments(draw):
     x = draw(half_grid((rows, columns)) | floats32((rows, columns)))
     x = x * draw(st.sampled_from([1, 0.1, 100, 1e-6, 1e-44])) + draw(st.sampled_from([0, 0, 30]))
     symmetric = draw(st.booleans())
-    qmin, qmax = refq.integer_range(draw(st.sampled_from([2, 3, 4, 8])), symmetric or draw(st.booleans()))
+    qmin, qmax = refq.integer_range(draw(st.sampled_from([2, 3, 4, 8, 16])), symmetric or draw(st.booleans()))
     return {
         "groups": x.astype(np.float32),
         "qmin": qmin,

@@ -11,12 +11,12 @@ def integer_range(bits, signed=True):
     signed: -2**(bits-1) .. 2**(bits-1) - 1;  unsigned: 0 .. 2**bits - 1.
 
     Parameters
-        bits: int, 2..8.
+        bits: int, 2..16; codes of up to 8 bits can be packed.
         signed: bool, two's complement or unsigned.
     Returns
         qmin, qmax: int.
     Raises
-        GridError: bits outside 2..8.
+        GridError: bits outside 2..16.
 
     >>> integer_range(4)
     (-8, 7)
@@ -24,7 +24,7 @@ def integer_range(bits, signed=True):
     Source: definition.
     Spec: integer_range
     """
-    bits = checks.bit_width(bits)
+    bits = checks.bit_width(bits, largest=16)
     if signed:
         return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     return 0, 2**bits - 1

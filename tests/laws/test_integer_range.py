@@ -8,7 +8,7 @@ from tests.support import both
 
 
 def arguments():
-    return st.fixed_dictionaries({"bits": st.integers(2, 8), "signed": st.booleans()})
+    return st.fixed_dictionaries({"bits": st.integers(2, 16), "signed": st.booleans()})
 
 
 @both
@@ -28,7 +28,7 @@ def test_signed_is_unsigned_shifted_by_half(engine, arguments):
 
 
 @both
-@given(st.integers(2, 7), st.booleans())
+@given(st.integers(2, 15), st.booleans())
 def test_one_bit_more_halves_every_step(engine, bits, signed):
     qmin, qmax = engine.integer_range(bits, signed)
     assert engine.integer_range(bits + 1, signed) == (2 * qmin, 2 * qmax + 1)
