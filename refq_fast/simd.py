@@ -116,6 +116,29 @@ def fma(context, a, b, c):
 
 
 @intrinsic
+def maximum(context, a, b):
+    """The larger of a and b; b where either is NaN."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return floats(floats, floats), generate
+
+
+@intrinsic
+def two_to_the(context, number):
+    """2**n of a `number` n + 1.5 * 2**23, n = -127..128: the integer n stands in its lowest bits. 2**-127 becomes 0."""
+
+    def generate(context, builder, signature, args):
+        kind = words.llvm
+        bias, shift = (ir.Constant(kind, [value] * LANES) for value in (127, 23))
+        bits = builder.shl(builder.add(builder.bitcast(args[0], kind), bias), shift)
+        return builder.bitcast(bits, floats.llvm)
+
+    return floats(floats), generate
+
+
+@intrinsic
 def zero_block(context):
     """A block of zeros."""
 
@@ -183,6 +206,7 @@ def _operator(function, vector, instruction):
 _operator(operator.add, floats, "fadd")
 _operator(operator.sub, floats, "fsub")
 _operator(operator.mul, floats, "fmul")
+_operator(operator.truediv, floats, "fdiv")
 _operator(operator.and_, words, "and_")
 _operator(operator.rshift, words, "lshr")
 
