@@ -44,6 +44,19 @@ from refq.ranges.minmax import minmax
 from refq.ranges.mse import mse
 from refq.ranges.percentile import percentile
 from refq.ranges.sqnr import sqnr
+from refq.training.divergences import (
+    jensen_shannon_divergence,
+    jensen_shannon_divergence_vjp,
+    kl_divergence,
+    kl_divergence_vjp,
+    reverse_kl_divergence,
+    reverse_kl_divergence_vjp,
+)
+from refq.training.kd import kd_kl_and_grad
+from refq.training.learned_step import lsq, lsq_gradient_scale, lsq_scale, lsq_vjp
+from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
+from refq.training.reduction import reduce_loss, reduce_loss_vjp
+from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
 
 __version__ = "0.1.0"
 
@@ -103,4 +116,25 @@ __all__ = [
     "cross_entropy_vjp",
     "llama_forward",
     "llama_decode",
+    "lsq",
+    "lsq_vjp",
+    "lsq_gradient_scale",
+    "lsq_scale",
+    "kl_divergence",
+    "kl_divergence_vjp",
+    "reverse_kl_divergence",
+    "reverse_kl_divergence_vjp",
+    "jensen_shannon_divergence",
+    "jensen_shannon_divergence_vjp",
+    "reduce_loss",
+    "reduce_loss_vjp",
+    "kd_kl_and_grad",
+    "sgd",
+    "adam",
+    "adamw",
+    "global_norm",
+    "clip_gradients",
+    "cosine_schedule",
+    "linear_schedule",
+    "step_schedule",
 ]

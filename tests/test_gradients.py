@@ -6,7 +6,7 @@ import pytest
 import refq
 from tests.support import both
 
-SURROGATES = {"fake_quantize"}  # specified, not derived: golden cases check them
+SURROGATES = {"fake_quantize", "lsq"}  # specified, not derived: golden cases check them
 ALLOWED = 1e-8  # relative
 
 
