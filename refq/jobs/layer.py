@@ -2,31 +2,45 @@
 
 import collections
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 import refq
 from refq.errors import CheckpointError, GridError
+from refq.files.checkpoint import Checkpoint
 from refq.files.safetensors import as_float32
 from refq.jobs import figures
-from refq.jobs.plan import row_chunks
+from refq.jobs.plan import Options, row_chunks
 from refq.jobs.workers import in_order
 
 RISKY = 2.0**14  # of the weights: no rule gives a scale above twice the largest weight, or refuses a smaller one
 
 
-def pieces(unit, checkpoint, engine, options, errors):
+class Source(NamedTuple):
+    """Where weights come from, who quantizes them, and how.
+
+    grids: layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known already.
+    """
+
+    checkpoint: Checkpoint
+    engine: object
+    options: Options
+    grids: dict = {}
+
+
+def pieces(unit, source, errors):
     """Yield (part, array): the bytes of the unit's parts in order, each in one or many pieces.
 
     Parameters
-        unit, checkpoint: what becomes of the weights, and where they come from.
-        engine, options: who computes, and how.
+        unit: what becomes of the tensor.
+        source: Source.
         errors: a list; the figures.sums of every chunk are added to it.
     """
     try:
-        yield from (_copied if unit.scheme is None else _quantized)(checkpoint, unit, engine, options, errors)
+        yield from (_copied if unit.scheme is None else _quantized)(unit, source, errors)
     except GridError as error:
-        file, _ = checkpoint.tensors[unit.name]
+        file, _ = source.checkpoint.tensors[unit.name]
         raise CheckpointError(f"{file}: tensor {unit.name}: {error}") from error
 
 
@@ -41,36 +55,40 @@ def check_scales(units, largest, checkpoint, options):
     """
     for unit in units:
         if unit.scheme and largest[unit.name] >= RISKY:
-            collections.deque(pieces(unit, checkpoint, refq, options, []), maxlen=0)
+            collections.deque(pieces(unit, Source(checkpoint, refq, options), []), maxlen=0)
 
 
-def _copied(checkpoint, unit, *_):
+def _copied(unit, source, _):
     for start, stop in row_chunks(unit.shape):
-        yield unit.name, checkpoint.read_rows(unit.name, start, stop)
+        yield unit.name, source.checkpoint.read_rows(unit.name, start, stop)
 
 
-def _quantized(checkpoint, unit, engine, options, errors):
+def _quantized(unit, source, errors):
+    checkpoint, engine, options, grids = source
     read = functools.partial(_rows, checkpoint, unit.name)
     bits, symmetric, strategy, group_size = unit.scheme
     qmin, qmax = engine.integer_range(bits)
     fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
     fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
-    one = fit(engine.to_groups(read(0, unit.shape[0]), axis=None)) if strategy == "tensor" else None
+    known = grids.get(unit.layer)
+    one = None
+    if strategy == "tensor":
+        one = known or fit(engine.to_groups(read(0, unit.shape[0]), axis=None))
 
     def work(rows):
         w = read(*rows)
         groups = engine.to_groups(w, group_size)
-        scale, zero_point = one or fit(groups)
+        scale, zero_point = one or (known and tuple(part[slice(*rows)] for part in known)) or fit(groups)
         q = engine.quantize(groups, scale, zero_point, qmin, qmax)
         far = figures.sums(groups, engine.dequantize(q, scale, zero_point))
         return engine.pack_compressed_tensors(q.reshape(w.shape), bits), far, (scale[..., 0], zero_point[..., 0])
 
-    grids = []
+    fitted = []
     for packed, far, grid in in_order(engine, work, row_chunks(unit.shape)):
         yield f"{unit.layer}.weight_packed", packed
         errors.append(far)
-        grids.append(grid)
-    scale, zero_point = one or (np.concatenate(column) for column in zip(*grids, strict=True))
+        fitted.append(grid)
+    scale, zero_point = one or (np.concatenate(column) for column in zip(*fitted, strict=True))
     yield f"{unit.layer}.weight_scale", scale
     yield f"{unit.layer}.weight_shape", np.array(unit.shape, np.int64)
     if not symmetric and strategy == "tensor":

@@ -12,7 +12,7 @@ from refq.files.strict import parse_json
 from refq.jobs import output
 from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.journal import append, check_same_run, open_journal, read_journal
-from refq.jobs.layer import check_scales
+from refq.jobs.layer import Source, check_scales
 from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes, scheme_text
 from refq.jobs.progress import say, size
 from refq.jobs.shards import plan_shards, write_shards
@@ -44,15 +44,15 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
         output.check_paths(model, out, resume or overwrite)  # claim may have brought OUT back
-        if resume and os.path.isdir(target) and _is_finished(target, record, overwrite):
+        if resume and os.path.isdir(target) and is_finished(target, record, overwrite):
             output.discard(room)
             return False
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
-            done = _begin(room, record, resume)
+            done = begin(room, record, resume)
             try:
-                write_shards(room, shards, (checkpoint, engine, options), record, done)
-                _write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), record["inputs"])
+                write_shards(room, shards, Source(checkpoint, engine, options), record, done)
+                write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), record["inputs"])
             except RefqError:
                 output.discard(room)  # the input is at fault: there is nothing to continue
                 raise
@@ -103,7 +103,8 @@ def _planned(checkpoint, unit, spans):
     return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}
 
 
-def _is_finished(target, record, overwrite):
+def is_finished(target, record, overwrite):
+    """Whether `target` is what this run would write; refuses another one, unless it will be overwritten."""
     try:
         metadata = list(open_checkpoint(target).metadata.values())[0]
         check_same_run(json.loads(metadata["refq"])["run"], record, target, "--overwrite replaces it")
@@ -116,7 +117,8 @@ def _is_finished(target, record, overwrite):
     return True
 
 
-def _begin(room, record, resume):
+def begin(room, record, resume):
+    """Journal lines, by tensor, of the run in `room` that this one continues; {} for a new one, which clears it."""
     path = os.path.join(room, "journal")
     found, done = read_journal(path) if resume else (None, {})
     if found is None:
@@ -129,7 +131,8 @@ def _begin(room, record, resume):
     return done
 
 
-def _write_small_files(checkpoint, schemes, shards, model, digests):
+def write_small_files(checkpoint, schemes, shards, model, digests):
+    """All that a model directory has beside its weights, into the directory `model`."""
     for name in carried(checkpoint.directory):
         output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
     if list(shards) != [SINGLE]:

@@ -35,11 +35,11 @@ def write_shards(room, shards, source, record, done):
     Parameters
         room: the directory that output.claim gave.
         shards: what plan_shards gave.
-        source: (checkpoint, engine, options).
+        source: Source.
         record: the run record.
         done: tensor name -> journal line of a killed run.
     """
-    total = sum(map(os.path.getsize, source[0].files))
+    total = sum(map(os.path.getsize, source.checkpoint.files))
     with open_journal(os.path.join(room, "journal")) as journal, progress(total, "B", "quantizing") as advance:
         for name, (units, layout) in shards.items():
             with output.allocated(os.path.join(room, "model", name), layout.size) as file:
@@ -50,7 +50,7 @@ def write_shards(room, shards, source, record, done):
                         line = _write_unit(file, unit, layout.spans, source)
                         append(journal, line)
                     figures |= {unit.layer: line["figures"]} if unit.scheme else {}
-                    _, info = source[0].tensors[unit.name]
+                    _, info = source.checkpoint.tensors[unit.name]
                     advance(info.end - info.start)
                 output.write(file, header_bytes(layout.entries, metadata(record, figures), layout.header), 0)
                 os.fsync(file)
@@ -58,7 +58,7 @@ def write_shards(room, shards, source, record, done):
 
 def _write_unit(file, unit, spans, source):
     digest, errors, ends = hashlib.sha256(), [], {}
-    for part, array in pieces(unit, *source, errors):
+    for part, array in pieces(unit, source, errors):
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         start = ends.get(part, spans[part][0])
         output.write(file, data, start)
