@@ -19,3 +19,4 @@ from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, softmax
 from refq_fast.packed_weight import PackedWeight
+from refq_fast.training.optimizers import adamw

@@ -110,6 +110,8 @@ def encode(value):
         return head | {"data": [_decimal(v, value.dtype) for v in value.data]}
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
     if isinstance(value, Fraction):
         return float(value)
     return value

@@ -1,0 +1,81 @@
+"""The arguments of optimizers and schedules, each by its rule, for both packages."""
+
+import math
+
+import numpy as np
+
+from refq import checks
+from refq.errors import DtypeError, GridError, ShapeError
+from refq.ops.arguments import positive
+
+
+def with_state(w, g, name, state, leading=()):
+    """w; g, finite; and a state with the axes `leading` before those of w; all of one dtype, exactly these shapes."""
+    w = checks.as_float("w", w)
+    g = checks.gradient(g, w)
+    state = checks.as_float_like(name, np.asarray(state), w)
+    return w, g, checks.same_shape(name, state, f"w of shape {w.shape}", (*leading, *w.shape))
+
+
+def rates(learning_rate, weight_decay):
+    """Both at least 0, as Python numbers: they take the dtype of the array beside them."""
+    return at_least_0("learning_rate", learning_rate), at_least_0("weight_decay", weight_decay)
+
+
+def adam(step, betas, eps, dtype):
+    """step from 1 on, two betas, and eps, which is above 0 in the dtype of w too."""
+    if checks.integer("step", step) < 1:
+        raise GridError(f"step={step}; the first step is 1, for step 0 has no bias to correct")
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ShapeError(f"betas={betas!r}; two numbers are needed")
+    positive("eps", dtype.type(number("eps", eps)))
+    return int(step), tuple(below_1("beta", beta) for beta in betas), float(eps)
+
+
+def gradients(arrays):
+    """An object of finite float arrays; a wrong number is named with its array."""
+    if not isinstance(arrays, dict):
+        raise DtypeError(f"gradients is {type(arrays).__name__}; an object, name -> array, is needed")
+    named = {name: checks.as_float(f"gradients[{name!r}]", g) for name, g in arrays.items()}
+    return {name: checks.finite(f"gradients[{name!r}]", g) for name, g in named.items()}
+
+
+def schedule(step, steps, warmup):
+    """0 <= step <= steps, 1 <= steps, 0 <= warmup <= steps."""
+    if checks.integer("steps", steps) < 1:
+        raise GridError(f"steps={steps}; at least 1 is needed")
+    for name, value in (("step", step), ("warmup", warmup)):
+        if not 0 <= checks.integer(name, value) <= steps:
+            raise GridError(f"{name}={value}; 0..{steps} is needed, as steps={steps}")
+    return int(step), int(steps), int(warmup)
+
+
+def drops(places, steps, factor):
+    """Steps at which a rate drops, 0..steps in any order, and the factor, above 0."""
+    places = [checks.integer("drops", place) for place in places]
+    if places and not 0 <= min(places) <= max(places) <= steps:
+        raise GridError(f"drops={places}; each from 0 to steps={steps} is needed")
+    return places, positive("factor", factor)
+
+
+def number(name, value):
+    """A finite number, as a Python one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    if not math.isfinite(value):
+        raise GridError(f"{name}={value}; a finite number is needed")
+    return float(value)
+
+
+def at_least_0(name, value):
+    """A finite number, 0 or more."""
+    if number(name, value) < 0:
+        raise GridError(f"{name}={value}; 0 or more is needed")
+    return float(value)
+
+
+def below_1(name, value):
+    """The weight of the past in an average: 0 <= value < 1."""
+    if not 0 <= number(name, value) < 1:
+        raise GridError(f"{name}={value}; 0 <= {name} < 1 is needed")
+    return float(value)
