@@ -19,4 +19,6 @@ from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, softmax
 from refq_fast.packed_weight import PackedWeight
+from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
+from refq_fast.training.kd import kd_kl_and_grad
 from refq_fast.training.optimizers import adamw

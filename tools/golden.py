@@ -201,7 +201,7 @@ def _sizes(value):
 
 
 def _literal(node):
-    """A Python literal as JSON form: decimals float32, integers int32, dtype([...]) as written; a tuple is a list."""
+    """A Python literal as JSON form: decimals float32, integers int32, dtype([...]) and dtype(number) as written; a tuple is a list."""
     if isinstance(node, ast.Tuple):
         return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Dict):
@@ -211,7 +211,7 @@ def _literal(node):
         dtype, node = node.func.id, node.args[0]
     value = ast.literal_eval(node)
     if not isinstance(value, list):
-        return value
+        return value if dtype is None else {"dtype": dtype, "shape": [], "data": [value]}
     shape, flat = [], value
     while flat and isinstance(flat[0], list):
         shape.append(len(flat[0]))

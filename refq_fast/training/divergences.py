@@ -1,0 +1,62 @@
+"""Twins of refq.training.divergences: a row of student and teacher at a time."""
+
+import numpy as np
+
+from refq.training import arguments_losses as arguments
+from refq.training.divergences import factor
+from refq_fast.exponential import largest, mean_distance, scaled_exp_sum
+from refq_fast.kernel import serial
+from refq_fast.threads import over_rows
+
+
+def kl_divergence(student_logits, teacher_logits, temperature=1.0, squared=True):
+    """Twin of refq.kl_divergence.
+
+    Rows come from memory once, and no probability goes back there.
+    Spec: kl_divergence
+    """
+    student, teacher, temperature = arguments.logits(student_logits, teacher_logits, temperature)
+    rows = _rows(student), _rows(teacher)
+    loss = np.empty(len(rows[0]), student.dtype)
+    over_rows(lambda *part: _divergence(*part, 1 / temperature), *rows, loss)
+    return (loss * factor(temperature, squared)).reshape(student.shape[:-1])[()]
+
+
+def kl_divergence_vjp(g, student_logits, teacher_logits, temperature=1.0, squared=True):
+    """Twin of refq.kl_divergence_vjp.
+
+    Rows come from memory once.
+    Spec: kl_divergence_vjp
+    """
+    student, teacher, temperature = arguments.logits(student_logits, teacher_logits, temperature)
+    g = arguments.incoming(g, student) * (factor(temperature, squared) / temperature)
+    rows = _rows(student), _rows(teacher)
+    gstudent = np.empty_like(rows[0])
+    over_rows(lambda *part: _gradient(*part, 1 / temperature), *rows, np.ascontiguousarray(g).reshape(-1), gstudent)
+    return gstudent.reshape(student.shape)
+
+
+def _rows(x):
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+@serial
+def _divergence(student, teacher, loss, sharpness):
+    p, q = np.empty(student.shape[1], student.dtype), np.empty(student.shape[1], student.dtype)
+    for row in range(len(student)):
+        s, t = student[row], teacher[row]
+        top_s, top_t = largest(s), largest(t)
+        whole, whole_p = scaled_exp_sum(s, top_s, sharpness, q), scaled_exp_sum(t, top_t, sharpness, p)
+        distance = mean_distance(p, whole_p, t, top_t, s, top_s) * sharpness
+        loss[row] = distance + (np.log(whole) - np.log(whole_p))
+
+
+@serial
+def _gradient(student, teacher, g, gstudent, sharpness):
+    p = np.empty(student.shape[1], student.dtype)
+    for row in range(len(student)):
+        s, t, q = student[row], teacher[row], gstudent[row]
+        share = g[row] / scaled_exp_sum(s, largest(s), sharpness, q)
+        share_p = g[row] / scaled_exp_sum(t, largest(t), sharpness, p)
+        for j in range(len(s)):
+            q[j] = q[j] * share - p[j] * share_p
