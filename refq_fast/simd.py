@@ -24,7 +24,7 @@ def _has_512_bits():
 LANES = 16 if _has_512_bits() else 8
 ROWS = 8
 
-_I32 = ir.IntType(32)
+_I32, _F32 = ir.IntType(32), ir.FloatType()
 
 
 class Vector(types.Type):
@@ -41,7 +41,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, vector.llvm)
 
 
-floats = Vector(types.float32, ir.FloatType())
+floats = Vector(types.float32, _F32)
 words = Vector(types.uint32, _I32)
 block = types.UniTuple(floats, ROWS)
 
@@ -51,7 +51,7 @@ def load_words(context, array, index):
     """array[index : index + LANES] of a flat uint32 array."""
 
     def generate(context, builder, signature, args):
-        return _load(context, builder, signature, args, _I32)
+        return _vector_at(builder, _element(context, builder, signature, args), _I32)
 
     return words(array, types.intp), generate
 
@@ -59,10 +59,10 @@ def load_words(context, array, index):
 @intrinsic
 def load_floats(context, array, index):
     """array[index : index + LANES] as float32, of a flat array of float32, int8, or uint16 that hold finite float16."""
-    element = {types.float32: ir.FloatType(), types.int8: ir.IntType(8), types.uint16: ir.IntType(16)}[array.dtype]
+    element = {types.float32: _F32, types.int8: ir.IntType(8), types.uint16: ir.IntType(16)}[array.dtype]
 
     def generate(context, builder, signature, args):
-        value = _load(context, builder, signature, args, element)
+        value = _vector_at(builder, _element(context, builder, signature, args), element)
         if array.dtype == types.int8:
             return builder.sitofp(value, floats.llvm)
         return _from_half(builder, value) if array.dtype == types.uint16 else value
@@ -79,6 +79,20 @@ def store(context, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def load_block(context, array, index, step):
+    """A block of array[index + i * step :][:LANES] for every row i, of a flat float32 array."""
+
+    def generate(context, builder, signature, args):
+        at, value = _element(context, builder, signature, args), context.get_constant_null(block)
+        for row in range(ROWS):
+            value = builder.insert_value(value, _vector_at(builder, at, _F32), row)
+            at = builder.gep(at, [args[2]])
+        return value
+
+    return block(array, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -217,9 +231,8 @@ def _element(context, builder, signature, args, array=None):
     return builder.gep(data, [args[1]])
 
 
-def _load(context, builder, signature, args, element):
-    kind = ir.VectorType(element, LANES).as_pointer()
-    value = builder.load(builder.bitcast(_element(context, builder, signature, args), kind))
+def _vector_at(builder, at, element):
+    value = builder.load(builder.bitcast(at, ir.VectorType(element, LANES).as_pointer()))
     value.align = 1
     return value
 

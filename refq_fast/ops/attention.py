@@ -1,4 +1,8 @@
-"""Twins of refq.ops.attention: a few queries at a time, so that nothing of size T by S is ever stored."""
+"""Twins of refq.ops.attention: a few queries at a time, so that nothing of size T by S is ever stored.
+
+float32: the queries of a tile are the lanes of a vector, and numbers of a tile stand one vector a key. The queries of
+a head are counted in the order of their positions, R of each.
+"""
 
 import numpy as np
 
@@ -6,9 +10,21 @@ from refq.ops import arguments
 from refq.ops.attention import causal_attention as attend
 from refq.ops.attention import causal_attention_vjp as attend_vjp
 from refq_fast import blas, threads
-from refq_fast.exponential import exp
+from refq_fast.exponential import decay
 from refq_fast.kernel import serial
-from refq_fast.simd import LANES, ROWS, add_products, load_floats, store_block, zero_block
+from refq_fast.simd import (
+    LANES,
+    ROWS,
+    add_products,
+    fma,
+    load_block,
+    load_floats,
+    maximum,
+    splat,
+    store,
+    store_block,
+    zero_block,
+)
 
 PIECE = 2**20  # multiplications a task at least
 QUERIES = 128  # at a time, where refq's formula computes
@@ -17,19 +33,17 @@ QUERIES = 128  # at a time, where refq's formula computes
 def causal_attention(q, k, v):
     """Twin of refq.causal_attention.
 
-    Many float32 queries: a tile of them are the lanes of a vector, their scores its rows. Otherwise refq's formula, by
-    pieces.
+    Many float32 queries: a tile of them are the lanes of a vector. Otherwise refq's formula, by pieces.
     Spec: causal_attention
     """
     q, k, v = arguments.causal_attention(q, k, v)
-    R, T, S = q.shape[2], q.shape[3], k.shape[2]
-    y = np.empty(q.shape, q.dtype)
+    y, S = np.empty(q.shape, q.dtype), k.shape[2]
     q, k, v, by_heads = *(_joined(x) for x in (q, k, v)), _joined(y)
-    if q.dtype == np.float32 and 2 * R * T > LANES:
-        keys, values = _padded(k), _padded(v)
-        tiles = len(q) * -(-R * T // LANES)
-        pieces = threads.cuts(tiles, min(tiles, keys.size * -(-R * T // LANES) * LANES // PIECE))
-        threads.each(lambda cut: _attend(q, keys, values, S, by_heads, cut.start, cut.stop), pieces)
+    if _many(q):
+        k, v = _padded(k), _padded(v)
+        tiles = len(q) * _tiles(q)
+        pieces = threads.cuts(tiles, min(tiles, k.size * _tiles(q) * LANES // PIECE))
+        threads.each(lambda cut: _attend(q, k, v, S, by_heads, cut.start, cut.stop), pieces)
     else:
         blas.each(lambda heads: _pieces(q[heads], k[heads], v[heads], by_heads[heads]), _cuts(q, S))
     return y
@@ -38,29 +52,41 @@ def causal_attention(q, k, v):
 def causal_attention_vjp(g, q, k, v):
     """Twin of refq.causal_attention_vjp.
 
-    refq's formula, by pieces; key/value heads in several threads.
+    Key/value heads in several threads. Many float32 queries: the probabilities of a tile are computed again and used
+    for all gradients while they are in the cache. Otherwise refq's formula, by pieces.
     Spec: causal_attention_vjp
     """
     q, k, v = arguments.causal_attention(q, k, v)
     g = arguments.incoming(g, q, q.shape)
     gradients = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
     g, q, k, v, gq, gk, gv = (_joined(x) for x in (g, q, k, v, *gradients))
-
-    def compute(heads):
-        for queries, seen in _windows(q.shape[2], k.shape[1]):
-            now = np.s_[heads, :, queries], np.s_[heads, :, queries], np.s_[heads, seen], np.s_[heads, seen]
-            parts = attend_vjp(*(x[at][None] for x, at in zip((g, q, k, v), now, strict=True)))
-            gq[now[0]] = parts[0][0]
-            gk[now[2]] += parts[1][0]
-            gv[now[3]] += parts[2][0]
-
-    blas.each(compute, _cuts(q, k.shape[1]))
+    if _many(q):
+        keys, values = _padded(k), _padded(v)
+        pieces = threads.cuts(len(q), min(len(q), keys.size * _tiles(q) * LANES // PIECE))
+        threads.each(lambda n: _attend_vjp(g[n], q[n], keys[n], values[n], gq[n], gk[n], gv[n]), pieces)
+    else:
+        blas.each(lambda n: _pieces_vjp(g[n], q[n], k[n], v[n], gq[n], gk[n], gv[n]), _cuts(q, k.shape[1]))
     return gradients
 
 
 def _joined(x):
     """(B, K, ...) to (B K, ...)."""
     return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def _many(q):
+    return q.dtype == np.float32 and 2 * q.shape[1] * q.shape[2] > LANES
+
+
+def _tiles(q):
+    """Tiles of a head."""
+    return -(-q.shape[1] * q.shape[2] // LANES)
+
+
+def _padded(x):
+    """(heads, S, d), S whole blocks of keys, d at least ROWS."""
+    _, S, d = x.shape
+    return np.pad(x, [(0, 0), (0, -S % ROWS), (0, max(0, ROWS - d))]) if S % ROWS or d < ROWS else x
 
 
 def _cuts(q, S):
@@ -73,6 +99,15 @@ def _pieces(q, k, v, y):
         y[:, :, queries] = attend(q[None, :, :, queries], k[None, :, seen], v[None, :, seen])[0]
 
 
+def _pieces_vjp(g, q, k, v, gq, gk, gv):
+    for queries, seen in _windows(q.shape[2], k.shape[1]):
+        now = g[None, :, :, queries], q[None, :, :, queries], k[None, :, seen], v[None, :, seen]
+        parts = attend_vjp(*now)
+        gq[:, :, queries] = parts[0][0]
+        gk[:, seen] += parts[1][0]
+        gv[:, seen] += parts[2][0]
+
+
 def _windows(T, S):
     """Runs of queries, and the keys that they see: the queries are the last of these again."""
     for first in range(0, T, QUERIES):
@@ -80,71 +115,113 @@ def _windows(T, S):
         yield slice(first, last), slice(0, S - T + last)
 
 
-def _padded(x):
-    """(heads, S, d), S and d at least ROWS: a block has so many keys, or numbers of a value."""
-    short = [(0, 0), *((0, max(0, ROWS - length)) for length in x.shape[1:])]
-    return np.pad(x, short) if min(x.shape[1:]) < ROWS else x
-
-
 @serial
 def _attend(q, k, v, S, y, first, last):
-    """Tiles first..last-1; the queries of a head stand in the order of their positions, R of each."""
+    """Tiles first..last-1, over all heads."""
     R, T, d = q.shape[1:]
     width, tiles = k.shape[2], (R * T + LANES - 1) // LANES
-    queries, mixed = np.empty(width * LANES, np.float32), np.empty(width * LANES, np.float32)
-    top, total = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    scores = np.empty(k.shape[1] * LANES, np.float32)
+    queries, mixed = np.empty(d * LANES, np.float32), np.empty(width * LANES, np.float32)
+    scores, scale = np.empty(k.shape[1] * LANES, np.float32), np.full(LANES, d**-0.5, np.float32)
     for tile in range(first, last):
         head, start = tile // tiles, tile % tiles * LANES
-        stop = min(start + LANES, R * T)
-        _gather(q[head], start, stop, queries)
-        seen = S - T + (stop - 1) // R + 1
+        _gather(q[head], start, scale, queries)
+        seen = _seen(S, R, T, start)
         _score(queries, k[head].reshape(-1), width, seen, scores)
-        for lane in range(stop - start):
-            for s in range(S - T + (start + lane) // R + 1, seen):
-                scores[s * LANES + lane] = -np.inf
-        _exponentials(scores, seen, top, total)
+        total = _probabilities(S - T + 1, R, start, seen, scores)
         _mix(scores, v[head].reshape(-1), width, seen, mixed)
-        for n in range(start, stop):
-            for j in range(d):
-                y[head, n % R, n // R, j] = mixed[j * LANES + n - start] / total[n - start]
+        _scatter(mixed, splat(np.float32(1)) / total, start, y[head])
 
 
 @serial
-def _gather(q, start, stop, queries):
-    """Queries as columns, divided by sqrt(d)."""
-    R, d = q.shape[0], q.shape[2]
-    queries[:] = 0
-    scale = np.float32(1 / np.sqrt(d))
-    for n in range(start, stop):
+def _attend_vjp(g, q, k, v, gq, gk, gv):
+    """All tiles of some heads."""
+    R, T, d = q.shape[1:]
+    S, width, wide = gk.shape[1], k.shape[2], (d + LANES - 1) // LANES * LANES
+    columns, mixed = np.empty(d * LANES, np.float32), np.empty(width * LANES, np.float32)
+    queries, gy = np.zeros(LANES * wide, np.float32), np.zeros(LANES * wide, np.float32)
+    p, gscores = np.empty(k.shape[1] * LANES, np.float32), np.empty(k.shape[1] * LANES, np.float32)
+    sum_k, sum_v = np.empty((k.shape[1], wide), np.float32), np.empty((k.shape[1], wide), np.float32)
+    scale, share = np.full(LANES, d**-0.5, np.float32), np.empty(LANES, np.float32)
+    for head in range(len(q)):
+        sum_k[:], sum_v[:] = 0, 0
+        keys, values = k[head].reshape(-1), v[head].reshape(-1)
+        for start in range(0, R * T, LANES):
+            _gather(q[head], start, scale, columns)
+            _turn(columns, wide, queries)
+            seen = _seen(S, R, T, start)
+            _score(columns, keys, width, seen, p)
+            total = _probabilities(S - T + 1, R, start, seen, p)
+            store(share, 0, splat(np.float32(1)) / total)  # p is not divided by total: g is
+            _gather(g[head], start, share, columns)
+            _turn(columns, wide, gy)
+            _score(columns, values, width, seen, gscores)
+            _slopes(p, load_floats(share, 0), seen, gscores)
+            _mix(gscores, keys, width, seen, mixed)
+            _scatter(mixed, load_floats(scale, 0), start, gq[head])
+            _add_outer(gscores, queries, wide, seen, sum_k.reshape(-1))
+            _add_outer(p, gy, wide, seen, sum_v.reshape(-1))
+        gk[head], gv[head] = sum_k[:S, :d], sum_v[:S, :d]
+
+
+@serial
+def _seen(S, R, T, start):
+    """Keys that the last query of a tile sees, to the end of their block."""
+    last = min(start + LANES, R * T) - 1
+    return (S - T + last // R + ROWS) // ROWS * ROWS
+
+
+@serial
+def _gather(x, start, factor, columns):
+    """Rows of a tile as columns, each times its factor; 0 beyond the last."""
+    R, T, d = x.shape
+    columns[:] = 0
+    for n in range(start, min(start + LANES, R * T)):
         for j in range(d):
-            queries[j * LANES + n - start] = q[n % R, n // R, j] * scale
+            columns[j * LANES + n - start] = x[n % R, n // R, j] * factor[n - start]
+
+
+@serial
+def _scatter(columns, factor, start, x):
+    """Columns of a tile times a vector, as rows."""
+    R, T, d = x.shape
+    for j in range(0, d * LANES, LANES):
+        store(columns, j, load_floats(columns, j) * factor)
+    for n in range(start, min(start + LANES, R * T)):
+        for j in range(d):
+            x[n % R, n // R, j] = columns[j * LANES + n - start]
+
+
+@serial
+def _turn(columns, wide, rows):
+    for j in range(len(columns) // LANES):
+        for n in range(LANES):
+            rows[n * wide + j] = columns[j * LANES + n]
 
 
 @serial
 def _score(queries, k, width, seen, scores):
-    """scores[s] = the products of all queries with key s; the last block of keys may begin before its turn."""
-    last = len(scores) // LANES - ROWS
-    for turn in range(0, seen, ROWS):
-        s = min(turn, last)
+    """scores[s] = the products of all queries with key s."""
+    for s in range(0, seen, ROWS):
         sums = zero_block()
-        for j in range(width):
+        for j in range(len(queries) // LANES):
             sums = add_products(sums, load_floats(queries, j * LANES), k, s * width + j, width)
         store_block(scores, s * LANES, LANES, sums)
 
 
 @serial
-def _exponentials(scores, seen, top, total):
-    """Each lane's scores less their largest, to the power of e, and their sum."""
-    top[:], total[:] = -np.inf, 0
-    for s in range(seen):
-        for lane in range(LANES):
-            top[lane] = max(top[lane], scores[s * LANES + lane])
-    for s in range(seen):
-        for lane in range(LANES):
-            e = exp(scores[s * LANES + lane] - top[lane])
-            scores[s * LANES + lane] = e
-            total[lane] += e
+def _probabilities(first, R, start, seen, scores):
+    """exp(score - the largest of its query), 0 for the future, in place of the scores; and their sums."""
+    for lane in range(LANES):
+        for s in range(first + (start + lane) // R, seen):
+            scores[s * LANES + lane] = -np.inf
+    top, total = load_floats(scores, 0), splat(np.float32(0))
+    for at in range(LANES, seen * LANES, LANES):
+        top = maximum(load_floats(scores, at), top)
+    for at in range(0, seen * LANES, LANES):
+        e = decay(load_floats(scores, at) - top)
+        store(scores, at, e)
+        total = total + e
+    return total
 
 
 @serial
@@ -156,3 +233,26 @@ def _mix(scores, v, width, seen, mixed):
         for s in range(seen):
             sums = add_products(sums, load_floats(scores, s * LANES), v, s * width + j, 1)
         store_block(mixed, j * LANES, LANES, sums)
+
+
+@serial
+def _slopes(p, share, seen, gp):
+    """p * (gp - sum(p * gp)) in place of gp, p here being p times share."""
+    a, b = splat(np.float32(0)), splat(np.float32(0))
+    for at in range(0, seen * LANES, 2 * LANES):  # two sums, so that an addition does not wait for the one before
+        a = fma(load_floats(p, at), load_floats(gp, at), a)
+        b = fma(load_floats(p, at + LANES), load_floats(gp, at + LANES), b)
+    mean = (a + b) * share
+    for at in range(0, seen * LANES, LANES):
+        store(gp, at, load_floats(p, at) * (load_floats(gp, at) - mean))
+
+
+@serial
+def _add_outer(scores, rows, wide, seen, sums):
+    """sums[s] += the sum over queries n of scores[s, n] * rows[n]."""
+    for s in range(0, seen, ROWS):
+        for j in range(0, wide, LANES):
+            block = load_block(sums, s * wide + j, wide)
+            for n in range(LANES):
+                block = add_products(block, load_floats(rows, n * wide + j), scores, s * LANES + n, LANES)
+            store_block(sums, s * wide + j, wide, block)
