@@ -15,6 +15,7 @@ from refq.errors import FileError, GroupSizeError, NonFiniteError, RefqError, Us
 
 VERBS = {
     "quantize": "Write a low-bit copy of a model that other programs load.",
+    "distill": "Train a low-bit copy of a model to behave like it.",
     "perplexity": "Score a text with a model.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",

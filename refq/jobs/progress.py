@@ -16,13 +16,13 @@ def progress(total, unit, label):
         unit: what is counted, "B" or "tokens".
         label: what is being done, one word.
     Yields
-        advance: a function of the number of units done since the last call.
+        advance: a function of the number of units done since the last call, and perhaps of a remark to show.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm  # 0.1 s to import: only where there is a bar
 
         with tqdm(total=total, unit=unit, desc=label, unit_scale=True, unit_divisor=1000, leave=False) as bar:
-            yield bar.update
+            yield lambda count, remark="": (bar.set_postfix_str(remark, refresh=False), bar.update(count))
     else:
         yield _lines(total, unit, label, time.monotonic())
 
@@ -49,13 +49,14 @@ def size(number, unit="B"):
 def _lines(total, unit, label, started):
     done, told = 0, started
 
-    def advance(count):
+    def advance(count, remark=""):
         nonlocal done, told
         done, now = done + count, time.monotonic()
         if now - told >= SECONDS or (done >= total and now - started >= SECONDS):
             told, rate = now, done / (now - started)
             left = (total - done) / rate if rate else float("inf")
             of = f"{size(done, unit)} of {size(total, unit)} ({done / total:.0%})"
-            print(f"{label}: {of}, {size(rate, unit)}/s, {left:.0f} s left", file=sys.stderr, flush=True)
+            text = f"{label}: {of}, {size(rate, unit)}/s, {left:.0f} s left"
+            print(f"{text}; {remark}" if remark else text, file=sys.stderr, flush=True)
 
     return advance

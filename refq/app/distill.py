@@ -1,0 +1,150 @@
+"""refq distill: a float model in, a low-bit model out that was trained to behave like it."""
+
+import json
+import os
+import time
+
+import click
+
+from refq.app import options
+from refq.app.quantize import GroupSize
+from refq.jobs.distill import Distillation, distill_model
+from refq.jobs.output import room_of
+from refq.jobs.plan import FALLBACKS, RANGES, Options
+from refq.jobs.trainer import COLUMNS
+
+FREEZE = ("q", "k", "v", "o", "gate", "up", "down")
+
+
+class Freeze(click.ParamType):
+    """Projections joined by commas; none; or all."""
+
+    name = "o,v|none|all"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        names = {"none": (), "all": FREEZE}.get(value, tuple(value.split(",")))
+        if not set(names) <= set(FREEZE):
+            self.fail(f"{value!r}: names out of {', '.join(FREEZE)} joined by commas, or none, or all", param, ctx)
+        return tuple(sorted(set(names)))
+
+
+def _setting(name, kind, text, **more):
+    """An option of Distillation, with its default."""
+    default = getattr(Distillation(), name)
+    return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text, **more)
+
+
+COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
+
+
+@click.command()
+@click.argument("teacher", type=options.DIRECTORY)
+@click.argument("out", type=click.Path())
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False),
+    required=True,
+    help="A UTF-8 file to train on; lines of <|endoftext|> divide its documents.",
+)
+@click.option("--val", type=click.Path(exists=True, dir_okay=False), help="A UTF-8 file to validate on.")
+@click.option("--bits", type=click.IntRange(2, 8), default=4, show_default=True, help="Bits of a code.")
+@click.option(
+    "--group-size",
+    type=GroupSize(),
+    metavar=GroupSize.name,
+    default="channel",
+    show_default=True,
+    help="Weights that share a scale.",
+)
+@click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
+@click.option(
+    "--range",
+    "rule",
+    type=click.Choice(RANGES),
+    default="minmax",
+    show_default=True,
+    help="The rule that the scales start from.",
+)
+@click.option(
+    "--fallback",
+    type=click.Choice(FALLBACKS),
+    default="refuse",
+    show_default=True,
+    help="What to do with layers that the group size does not divide.",
+)
+@click.option("--keep", multiple=True, metavar="PATTERN", help="Layers that stay float, as in quantize.")
+@_setting("freeze", Freeze(), "Projections fixed at their quantized values.")
+@_setting("loss", str, "Terms joined by +, each with an optional factor: kl+0.1*hidden.")
+@_setting("alpha", click.FloatRange(0, 1), "Share of kl in ce+kl.")
+@_setting("temperature", click.FloatRange(min=0, min_open=True), "Of the softmax of teacher and student.")
+@_setting("reduction", click.Choice(("token_mean", "batchmean")), "What a loss is averaged over.")
+@_setting("quantizer", click.Choice(("lsq", "straight_through", "soft")), "How gradients pass the rounding.")
+@click.option(
+    "--activations",
+    type=click.IntRange(4, 16),
+    help="Bits of every linear layer's input, one grid a token; float if not given.",
+)
+@_setting("optimizer", click.Choice(("adamw", "adam", "sgd")), "The optimizer.")
+@_setting(
+    "schedule",
+    click.Choice(("cosine", "linear", "constant", "talr")),
+    "Of the learning rate; talr steers transition rates.",
+)
+@_setting("steps", COUNT, "Training steps.")
+@_setting("batch", COUNT, "Windows a step.")
+@_setting("context", click.IntRange(min=2), "Tokens a window.")
+@_setting("lr", REAL, "Learning rate.")
+@_setting("scale_lr", REAL, "Learning rate of the scales.")
+@_setting("weight_decay", REAL, "Of matrices.")
+@_setting("warmup", click.IntRange(min=0), "Steps of linear warm-up.")
+@_setting("clip", REAL, "Largest norm of the gradient; 0 for none.")
+@_setting("tr_lambda", REAL, "Initial target of the transition rate, times sqrt(bits).")
+@_setting("tr_scope", click.Choice(("layer", "global")), "Whose transition rate is steered.")
+@_setting("seed", click.IntRange(min=0), "Of the order of the windows.")
+@_setting("eval_every", click.IntRange(min=0), "Steps between validations; 0 for the two ends alone.")
+@click.option(
+    "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
+)
+@options.engine
+@options.threads
+@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@options.as_json
+def command(teacher, out, text, val, rule, save_every, engine, threads, resume, overwrite, as_json, **settings):
+    """Train a low-bit copy of the float model TEACHER to behave like it, and write it into the new directory OUT.
+
+    OUT is what `refq quantize` writes, with other weights; training.csv in it is the log of the run.
+    """
+    from refq.app.engine import load
+
+    started = time.monotonic()
+    chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
+    training = Distillation(**settings)
+    try:
+        history = distill_model(
+            teacher, out, (text, val), load(engine, threads), chosen, training, save_every, resume, overwrite
+        )
+    except (KeyboardInterrupt, SystemExit):
+        if os.path.exists(room_of(out)):
+            click.echo("refq: what is finished is kept; --resume continues", err=True)
+        raise
+    report = {"out": out, "written": history is not None, "seconds": round(time.monotonic() - started, 3)}
+    if history is not None:
+        report |= {"first": _row(history[0]), "last": _row(history[-1])}
+    click.echo(json.dumps(report) if as_json else _text(report))
+
+
+def _row(row):
+    return {name: None if value != value else value for name, value in zip(COLUMNS, row.tolist(), strict=True)}
+
+
+def _text(report):
+    if not report["written"]:
+        return f"{report['out']}: complete already, nothing written"
+    lines = [f"{'loss':<24}{report['last']['loss']:.4f}"]
+    if report["last"]["validation_perplexity"] is not None:
+        before, after = (report[end]["validation_perplexity"] for end in ("first", "last"))
+        lines.append(f"{'validation perplexity':<24}{before:.4f} quantized, {after:.4f} distilled")
+    return "\n".join([*lines, "", f"{report['out']}: written in {report['seconds']:.1f} s"])

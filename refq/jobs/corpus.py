@@ -1,0 +1,96 @@
+"""A training text as one stream of tokens, and the batches that are cut from it: a function of text, seed and step."""
+
+import hashlib
+
+import numpy as np
+
+from refq.errors import FileError, UsageError
+from refq.jobs.progress import progress
+
+SEPARATOR = "<|endoftext|>"  # on a line of its own, between two documents
+
+
+def read_corpus(path, tokenizer):
+    """Every document as the tokenizer cuts it (with the token at its start that it puts there), one after the other.
+
+    Parameters
+        path: a UTF-8 file; documents are divided by lines that hold SEPARATOR alone.
+        tokenizer: see open_tokenizer.
+    Returns
+        tokens: int32 (N,).
+        digest: sha256 of the file, in hex.
+    Raises
+        FileError: not UTF-8, or without a document.
+    """
+    with open(path, "rb") as file:
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: byte {error.start} is not UTF-8") from None
+    documents = [document.strip() for document in _divided(text)]
+    parts = []
+    with progress(len(raw), "B", "tokenizing") as advance:
+        for document in filter(None, documents):
+            parts.append(np.array(tokenizer.encode(document), np.int32))
+            advance(len(document.encode()))
+    if not parts:
+        raise FileError(f"{path}: it holds no text")
+    return np.concatenate(parts), hashlib.sha256(raw).hexdigest()
+
+
+def batch_at(tokens, step, batch, context, seed, shift=True):
+    """The tokens and targets of one step: windows in a new random order each time the text has been seen.
+
+    Each time the text is seen it is cut anew, from a random offset on (the first time from 0); with shift=False always
+    from 0, so that a window is known by its number.
+
+    Parameters
+        tokens: int32 (N,).
+        step: int, from 0.
+        batch, context: int, windows a step and tokens a window.
+        seed: int.
+    Returns
+        tokens, targets: int32 (batch, context); a target is the token that follows.
+        windows: int64 (batch,), the number of each window in the text, for shift=False.
+    """
+    count = windows_in(tokens, context)
+    places, numbers = [], []
+    for n in range(step * batch, (step + 1) * batch):
+        epoch, turn = divmod(n, count)
+        order, offset = _epoch(count, context, seed, epoch)
+        numbers.append(order[turn])
+        places.append(order[turn] * context + (offset if shift and epoch else 0))
+    at = np.array(places)[:, None] + np.arange(context)
+    return tokens[at], tokens[at + 1], np.array(numbers)
+
+
+def windows_in(tokens, context):
+    """How many windows a text has, whatever the offset it is cut from.
+
+    Raises
+        UsageError: none.
+    """
+    count = (len(tokens) - context) // context
+    if count < 1:
+        raise UsageError(
+            f"the text has {len(tokens)} tokens; at least {2 * context} are needed for --context {context}"
+        )
+    return count
+
+
+def _epoch(count, context, seed, epoch):
+    # raw numbers of PCG64, which no version of NumPy changes
+    raw = np.random.PCG64([seed, epoch]).random_raw(count + 1)
+    return np.argsort(raw[1:], kind="stable"), int(raw[0] % np.uint64(context))
+
+
+def _divided(text):
+    document = []
+    for line in text.splitlines(keepends=True):
+        if line.strip() == SEPARATOR:
+            yield "".join(document)
+            document = []
+        else:
+            document.append(line)
+    yield "".join(document)

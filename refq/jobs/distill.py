@@ -1,0 +1,292 @@
+"""Quantization-aware distillation of a model directory: the grid that is trained is the grid that is stored."""
+
+import functools
+import hashlib
+import math
+import os
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from refq.errors import UsageError
+from refq.files.checkpoint import Checkpoint, open_checkpoint
+from refq.files.header import DTYPES
+from refq.files.tokenizer import open_tokenizer
+from refq.jobs import output
+from refq.jobs.corpus import batch_at, read_corpus, windows_in
+from refq.jobs.inputs import check_inputs
+from refq.jobs.layer import Source
+from refq.jobs.model import load_model
+from refq.jobs.perplexity import cut_windows, score
+from refq.jobs.plan import Options, plan_files, plan_schemes
+from refq.jobs.progress import say, size
+from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
+from refq.jobs.shards import plan_shards, write_shards
+from refq.jobs.trainer import Loop, csv, train
+from refq.training.recipe import complete
+from refq.training.step import kd_step
+from refq.training.student import SCALE, ZERO_POINT, forward_weights, grid_of, ov_freeze
+from refq.training.trace import scores, states, traced
+
+TERMS = ("kl", "ce", "reverse_kl", "js", "top_k_kl", "logit_mse", "logit_cosine", "hidden", "attention")
+
+
+class Distillation(NamedTuple):
+    """What decides how the student is trained. (Threads, engine and paths do not.)
+
+    freeze: projections whose weights and ranges stay at their quantized values: o and v is ov-freeze.
+    loss: terms joined by +, each with a coefficient before a *, as "kl+0.1*hidden"; in "ce+kl" alone they weigh
+        1 - alpha and alpha.
+    The others are settings of refq.training.recipe.RECIPE, and of the text.
+    """
+
+    freeze: tuple = ("o", "v")
+    loss: str = "kl"
+    alpha: float = 0.5
+    temperature: float = 1.0
+    reduction: str = "token_mean"
+    quantizer: str = "lsq"
+    activations: int | None = None
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    steps: int = 300
+    batch: int = 16
+    context: int = 256
+    lr: float = 1e-3
+    scale_lr: float = 1e-4
+    weight_decay: float = 0.0
+    warmup: int = 0
+    clip: float = 1.0
+    tr_lambda: float = 5e-3
+    tr_scope: str = "layer"
+    seed: int = 0
+    eval_every: int = 0
+
+
+@dataclass(frozen=True)
+class Trained(Checkpoint):
+    """A checkpoint whose weights are those of a student."""
+
+    arrays: dict
+
+    def read_rows(self, name, start, stop):
+        """Rows of a trained weight: a quantized one on its grid, another in the dtype that the teacher's file has."""
+        _, info = self.tensors[name]
+        rows = self.arrays[name][start:stop]
+        return rows if f"{name}{SCALE}" in self.arrays else rows.astype(DTYPES[info.dtype])
+
+
+def distill_model(
+    teacher,
+    out,
+    texts,
+    engine,
+    options=Options(),  # noqa: B008 (immutable)
+    training=Distillation(),  # noqa: B008 (immutable)
+    save_every=50,
+    resume=False,
+    overwrite=False,
+):  # noqa: B008, E501
+    """Train a low-bit student of a float model, and write it as quantize would.
+
+    Parameters
+        teacher: directory of a float model; the student starts as its quantized copy.
+        out: the directory to write; it appears when it is whole.
+        texts: (path, path or None): UTF-8 files to train on and to validate on, see refq.jobs.corpus.
+        engine: refq or refq_fast.
+        options: Options of quantize: the grids, and how they start.
+        training: Distillation.
+        save_every: steps between two checkpoints of the run.
+        resume, overwrite: as quantize_model has them.
+    Returns
+        history: float64, the columns of refq.jobs.trainer.COLUMNS; None if `out` was complete already.
+    Raises
+        UsageError: settings that this model or text cannot take.
+        FileError: a model, a text, or a run to resume, that is not as it should be.
+        NonFiniteError: the training diverged; names the step.
+    """
+    target = output.check_paths(teacher, out, resume or overwrite)
+    checkpoint = open_checkpoint(teacher)
+    schemes, recipe = plan_schemes(checkpoint, options), recipe_of(options, training)
+    digests, _ = check_inputs(checkpoint)
+    tokens, held_out, text_digests = read_texts(checkpoint, texts, training)
+    record = run_record(options, digests | text_digests) | {"command": "distill", "training": training._asdict()}
+    shards = plan_shards(plan_files(checkpoint, schemes), record)
+    needed = bytes_needed(checkpoint, shards) + 20 * weight_count(checkpoint)
+    say(f"about {size(memory_needed(checkpoint, training))} of memory and {size(needed)} of disk are needed")
+    with output.claim(target) as room:
+        output.check_paths(teacher, out, resume or overwrite)
+        if resume and os.path.isdir(target) and is_finished(target, record, overwrite):
+            output.discard(room)
+            return None
+        with output.disk_errors(target, needed):
+            output.check_space(room, target, needed)
+            done = begin(room, record, resume)
+            config, weights = load_model(teacher, engine)
+            params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
+            loop = _loop(engine, (config, weights), recipe, (tokens, held_out), training)
+            params, _, history = train(room, loop._replace(save_every=save_every), params)
+            source = Source(as_checkpoint(checkpoint, params, recipe, engine), engine, options, grids_of(params))
+            write_shards(room, shards, source, record, done)
+            model = os.path.join(room, "model")
+            output.write_file(os.path.join(model, "training.csv"), csv(history).encode())
+            write_small_files(checkpoint, schemes, shards, model, digests)
+            output.publish(room, target, overwrite)
+    return history
+
+
+def recipe_of(options, training):
+    """The recipe of kd_step; `frozen` is filled by start_student."""
+    losses = parse_loss(training.loss, training.alpha)
+    talr = training.schedule == "talr"
+    return complete(
+        {
+            "bits": options.bits,
+            "quantizer": training.quantizer,
+            "activations": training.activations,
+            "losses": losses,
+            "temperature": training.temperature,
+            "reduction": training.reduction,
+            "optimizer": training.optimizer,
+            "learning_rate": training.lr,
+            "scale_learning_rate": training.scale_lr,
+            "weight_decay": training.weight_decay,
+            "clip": training.clip or None,
+            "schedule": "cosine" if talr else training.schedule,
+            "warmup": training.warmup,
+            "steps": training.steps,
+            "transition": {"strength": training.tr_lambda, "scope": training.tr_scope} if talr else None,
+        }
+    )
+
+
+def parse_loss(text, alpha):
+    """Terms and coefficients.
+
+    >>> parse_loss("kl+0.1*hidden", 0.5)
+    {'kl': 1.0, 'hidden': 0.1}
+    >>> parse_loss("ce+kl", 0.75)
+    {'ce': 0.25, 'kl': 0.75}
+    """
+    losses = {}
+    for part in text.split("+"):
+        factor, star, name = part.strip().rpartition("*")
+        try:
+            coefficient = float(factor) if star else 1.0
+        except ValueError:
+            coefficient = math.nan
+        if name not in TERMS or name in losses or not 0 < coefficient < math.inf:
+            raise UsageError(f"--loss {text}: {part!r} is no term, or is there twice; the terms are {', '.join(TERMS)}")
+        losses[name] = coefficient
+    if losses == {"kl": 1.0, "ce": 1.0}:
+        return {name: alpha if name == "kl" else 1 - alpha for name in losses}
+    return losses
+
+
+def read_texts(checkpoint, texts, training):
+    """(tokens to train on, windows to validate on or None, digests of the texts)."""
+    tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    positions = checkpoint.config["max_position_embeddings"]
+    if not 2 <= training.context <= positions:
+        raise UsageError(f"--context {training.context}; this model takes 2..{positions}")
+    tokens, digest = read_corpus(texts[0], tokenizer)
+    windows_in(tokens, training.context)
+    digests, held_out = {"text": digest}, None
+    if texts[1] is not None:
+        with open(texts[1], "rb") as file:
+            raw = file.read()
+        digests["validation"] = hashlib.sha256(raw).hexdigest()
+        held_out = cut_windows(tokenizer.encode(raw.decode("utf-8")), training.context)
+    return tokens, held_out, digests
+
+
+def start_student(weights, schemes, options, recipe, freeze, engine):
+    """The parameters before the first step: the teacher's weights, and the grids that quantize would give them.
+
+    Returns
+        params: dict of arrays, see refq.training.student.
+        recipe: with the names of what is frozen.
+    """
+    qmin, qmax = engine.integer_range(options.bits)
+    params = dict(weights)
+    for layer, scheme in schemes.items():
+        w = weights[f"{layer}.weight"]
+        groups = (
+            engine.to_groups(w, axis=None) if scheme.strategy == "tensor" else engine.to_groups(w, scheme.group_size)
+        )
+        fit = getattr(engine, options.range)
+        scale, zero_point = fit(groups, qmin, qmax, options.symmetric, scale_dtype="float16")
+        params[f"{layer}.weight{SCALE}"] = scale[..., 0]
+        if not options.symmetric:
+            params[f"{layer}.weight{ZERO_POINT}"] = zero_point[..., 0]
+    frozen = []
+    if freeze:
+        params, frozen = ov_freeze(params, qmin, qmax, freeze)
+    return params, recipe | {"frozen": frozen}
+
+
+def as_checkpoint(checkpoint, params, recipe, engine):
+    """The student in place of the teacher, for the job that writes."""
+    weights, _ = forward_weights(params, recipe, engine)
+    grids = {name: params[name] for name in params if name.endswith(SCALE)}
+    return Trained(
+        **{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, arrays=weights | grids
+    )
+
+
+def grids_of(params):
+    """Layer -> (scale, zero_point) of every quantized layer, as they are stored."""
+    names = [name.removesuffix(SCALE) for name in params if name.endswith(SCALE)]
+    grids = {name.removesuffix(".weight"): grid_of(params, name) for name in names}
+    return {layer: (scale, np.broadcast_to(zero_point, scale.shape)) for layer, (scale, zero_point) in grids.items()}
+
+
+def weight_count(checkpoint):
+    """Weights of the model."""
+    return sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
+
+
+def memory_needed(checkpoint, training):
+    """Bytes, roughly: weights, gradients, moments and codes of the student, the teacher, and one pass of both."""
+    config, rows = checkpoint.config, training.batch * training.context
+    layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
+    passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
+    return 4 * (9 * weight_count(checkpoint) + passes) + 200_000_000
+
+
+def _loop(engine, teacher, recipe, texts, training):
+    config, weights = teacher
+    tokens, held_out = texts
+
+    def batch(number):
+        shape = training.batch, training.context, training.seed
+        now, targets, _ = batch_at(tokens, number, *shape)
+        return {"tokens": now, "targets": targets, "mask": np.ones(now.shape, bool)} | taught(
+            engine, teacher, now, recipe
+        )
+
+    def evaluate(params):
+        weights, _ = forward_weights(params, recipe, engine)
+        nats = score(engine, [(config, weights)], held_out)[0]
+        return math.exp(nats / (held_out.size - len(held_out)))
+
+    step = functools.partial(kd_step, config=config, recipe=recipe, ops=engine)
+    loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)
+    return loop if held_out is None else loop._replace(evaluate=evaluate)
+
+
+def taught(engine, teacher, tokens, recipe):
+    """What the teacher says of a batch, as far as the losses ask for it."""
+    config, weights = teacher
+    losses = set(recipe["losses"])
+    if losses == {"ce"}:
+        return {}
+    ops, trace = traced(engine)
+    logits = engine.llama_forward(weights, tokens, config, ops)
+    found = {"teacher_logits": logits}
+    if "hidden" in losses:
+        found["teacher_hidden"] = states(trace)
+    if "attention" in losses:
+        found["teacher_attention"] = scores(trace, engine)
+    return found

@@ -1,0 +1,68 @@
+"""Where a training run stands, in one safetensors file that is replaced as a whole."""
+
+import json
+import os
+
+import numpy as np
+
+from refq.errors import CheckpointError
+from refq.files.header import DTYPES
+from refq.files.safetensors import header_bytes, plan_offsets, read_header, read_tensor
+from refq.jobs import output
+from refq.jobs.journal import canonical
+
+NAME = "state.safetensors"
+_CODE = {DTYPES[code]: code for code in ("F32", "F64", "I32", "I64", "U8", "BOOL") if code in DTYPES}
+
+
+def save_state(room, params, state, history):
+    """Write all that the next step needs.
+
+    Parameters
+        room: directory.
+        params, state: as kd_step gave them.
+        history: float64 (rows, columns), the log so far.
+    """
+    arrays = {f"params/{name}": array for name, array in params.items()} | {"history": np.asarray(history, np.float64)}
+    plain = {}
+    for key, value in state.items():
+        if isinstance(value, dict) and all(isinstance(item, np.ndarray) for item in value.values()):
+            arrays |= {f"{key}/{name}": array for name, array in value.items()}
+            plain[key] = None
+        else:
+            plain[key] = value
+    entries = [(name, _CODE[array.dtype], array.shape) for name, array in arrays.items()]
+    path = os.path.join(room, NAME)
+    header = header_bytes(entries, {"state": canonical(plain)})
+    size = len(header) + plan_offsets(entries)[-1][1]
+    with output.allocated(f"{path}.new", size) as file:
+        output.write(file, header, 0)
+        at = len(header)
+        for array in arrays.values():
+            output.write(file, np.ascontiguousarray(array).reshape(-1).view(np.uint8), at)
+            at += array.nbytes
+        os.fsync(file)
+    os.replace(f"{path}.new", path)
+
+
+def load_state(room):
+    """(params, state, history) as they were saved, or None where nothing was."""
+    path = os.path.join(room, NAME)
+    if not os.path.exists(path):
+        return None
+    header = read_header(path)
+    try:
+        plain = json.loads(header.metadata["state"])
+    except (KeyError, ValueError):
+        raise CheckpointError(f"{path}: it is not the state of a training run") from None
+    params, state = {}, {key: {} if value is None else value for key, value in plain.items()}
+    for name, info in header.tensors.items():
+        kind, _, rest = name.partition("/")
+        array = read_tensor(path, info)
+        if kind == "history":
+            history = array
+        elif kind == "params":
+            params[rest] = array
+        else:
+            state[kind][rest] = array
+    return params, state, history

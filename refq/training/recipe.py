@@ -1,0 +1,71 @@
+"""How a student is trained: every setting of a step, with its default."""
+
+from refq.errors import GridError
+
+RECIPE = {
+    # the grids of the weights
+    "bits": 4,
+    "quantizer": "lsq",  # learned steps; or "straight_through", steps as they are; or "soft": SigmoidSTE and SoftClamp
+    "sharpness": 0.0,
+    "beta": 1.0,
+    "activations": None,  # or the bits of every linear layer's input, asymmetric, one grid a token
+    "frozen": [],  # names of parameters
+    # the loss: terms of refq.training.terms with their coefficients
+    "losses": {"kl": 1.0},
+    "temperature": 1.0,
+    "temperature_squared": True,
+    "top_k_renormalize": True,
+    "reduction": "token_mean",  # or "batchmean"
+    # the optimizer
+    "optimizer": "adamw",  # or "adam", "sgd"
+    "learning_rate": 1e-3,
+    "scale_learning_rate": 1e-4,
+    "weight_decay": 0.0,  # of matrices alone
+    "momentum": 0.9,
+    "betas": [0.9, 0.999],
+    "eps": 1e-8,
+    "clip": 1.0,  # or None
+    # the run
+    "schedule": "cosine",  # or "linear", "constant"
+    "warmup": 0,
+    "steps": 300,
+    "transition": None,  # or a dict: transition-rate scheduling with what differs from TRANSITION
+}
+TRANSITION = {
+    "strength": 5e-3,  # lambda of the paper
+    "momentum": 0.99,
+    "scope": "layer",  # or "global"
+    "rule": "additive",  # or "multiplicative", "momentum"
+}
+CHOICES = {
+    "quantizer": ("lsq", "straight_through", "soft"),
+    "reduction": ("token_mean", "batchmean"),
+    "optimizer": ("adamw", "adam", "sgd"),
+    "schedule": ("cosine", "linear", "constant"),
+    "scope": ("layer", "global"),
+    "rule": ("additive", "multiplicative", "momentum"),
+}
+
+
+def complete(recipe):
+    """A recipe with the defaults for what it leaves out.
+
+    Raises
+        GridError: a setting that does not exist, or a choice that is none.
+
+    >>> complete({"bits": 2})["optimizer"]
+    'adamw'
+    """
+    whole = _merged(RECIPE, recipe)
+    if whole["transition"] is not None:
+        whole["transition"] = _merged(TRANSITION, whole["transition"])
+    return whole
+
+
+def _merged(defaults, given):
+    for name, value in given.items():
+        if name not in defaults:
+            raise GridError(f"recipe has no setting {name!r}; {', '.join(defaults)} are there")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise GridError(f"{name}={value!r}; {', '.join(CHOICES[name])} are there")
+    return defaults | given
