@@ -21,4 +21,5 @@ from refq_fast.ops.softmax import log_softmax, softmax
 from refq_fast.packed_weight import PackedWeight
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.kd import kd_kl_and_grad
+from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.optimizers import adamw

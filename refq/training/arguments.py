@@ -5,12 +5,19 @@ from refq.errors import GridError
 
 
 def learned_step(x, scale, zero_point, qmin, qmax):
-    """The arguments of lsq: those of quantize, and every step above 0."""
-    x, scale, zero_point = checks.grid_arguments(x, scale, zero_point, qmin, qmax)
+    """The arguments of lsq but for `finite`, which is a pass over x: those of quantize, and every step above 0."""
+    checks.code_limits(qmin, qmax)
+    x = checks.as_float("x", x)
+    scale = above_zero("scale", checks.grid_scale(scale, x))
+    return x, scale, checks.grid_zero_point(zero_point, x.shape)
+
+
+def above_zero(name, scale):
+    """Steps that an update may have carried to 0 or beyond."""
     if scale.size and not scale.min() > 0:
-        wrong = checks.first_wrong("scale", scale, scale > 0)
+        wrong = checks.first_wrong(name, scale, scale > 0)
         raise GridError(f"{wrong}; every learned step must be above 0: a smaller learning rate keeps it there")
-    return x, scale, zero_point
+    return scale
 
 
 def at_least_one(name, value):

@@ -6,6 +6,7 @@ import numpy as np
 
 from refq import checks
 from refq.grids.affine import fake_quantize
+from refq.ops.arguments import incoming
 from refq.tape import unbroadcast
 from refq.training import arguments
 
@@ -56,7 +57,7 @@ def lsq_vjp(g, x, scale, zero_point, qmin, qmax):
     Spec: lsq_vjp
     """
     x, scale, zero_point = arguments.learned_step(x, scale, zero_point, qmin, qmax)
-    g = checks.gradient(g, x)
+    x, g = checks.finite("x", x), checks.finite("g", incoming(g, x, x.shape))
     low, high = (qmin - zero_point).astype(x.dtype), (qmax - zero_point).astype(x.dtype)
     with np.errstate(over="ignore"):
         t = x / scale
