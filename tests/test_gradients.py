@@ -33,6 +33,10 @@ def _cases():
         "softmax": ((real(2, 3, 5) * 2,), (0,)),
         "log_softmax": ((real(2, 3, 5) * 2,), (0,)),
         "cross_entropy": ((real(2, 3, 5) * 2, targets), (0,)),
+        "kl_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
+        "reverse_kl_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
+        "jensen_shannon_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
+        "reduce_loss": ((real(2, 3), targets > 0), (0,)),
     }
 
 

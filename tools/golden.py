@@ -201,7 +201,7 @@ def _sizes(value):
 
 
 def _literal(node):
-    """A Python literal as JSON form: decimals float32, integers int32, dtype([...]) and dtype(number) as written; a tuple is a list."""
+    """A literal in JSON form: decimals float32, integers int32, dtype(..) as it says; a tuple is a list."""
     if isinstance(node, ast.Tuple):
         return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Dict):

@@ -1,0 +1,69 @@
+"""What the laws of the distillation losses share: inputs, and what float32 may cost."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+import refq
+from tests.laws.operations import EDGES, cost, normal, softmax_cost, tenths
+
+SHAPES = [(), (1,), (3,), (2, 2), (0,)]
+TEMPERATURES = [1.0, 2.0, 0.5, 0.7, 3.0]
+
+
+@st.composite
+def pairs(draw, reach=60):
+    """Arguments of a divergence."""
+    shape = (*draw(st.sampled_from(SHAPES)), draw(st.integers(1, 5)))
+    return {
+        "student_logits": draw(tenths(shape, reach)),
+        "teacher_logits": draw(tenths(shape, reach)),
+        "temperature": draw(st.sampled_from(TEMPERATURES)),
+        "squared": draw(st.booleans()),
+    }
+
+
+def pair_edges():
+    """Large arguments of a divergence, of sizes around the kernels' vectors and pieces."""
+    for i, shape in enumerate((*EDGES, (3, 131072))):
+        yield {
+            "student_logits": normal(1, *shape) * 3,
+            "teacher_logits": normal(2, *shape) * 3,
+            "temperature": TEMPERATURES[i % 3],
+            "squared": i % 2 == 0,
+        }
+
+
+@st.composite
+def pairs_with_g(draw):
+    """Arguments of the gradient of a divergence."""
+    forward = draw(pairs())
+    return {"g": draw(tenths(forward["student_logits"].shape[:-1]))} | forward
+
+
+def pair_edges_with_g():
+    for forward in pair_edges():
+        yield {"g": normal(4, len(forward["student_logits"]))} | forward
+
+
+def kl_bound(forward):
+    """Each logarithm may be off by what its logits and the sum cost; any probability may weigh any of them."""
+    student, teacher, temperature, squared = complete(forward)
+    reach = (np.abs(student).max(axis=-1) + np.abs(teacher).max(axis=-1)) / temperature
+    return cost((reach + 4) * (temperature**2 if squared else 1), student.shape[-1] + 40)
+
+
+def kl_vjp_bound(g, forward):
+    """Relative in the two probabilities, so that a mistake in one class of a thousand does not hide."""
+    student, teacher, temperature, squared = complete(forward)
+    size = np.zeros(student.shape)
+    for logits in (student, teacher):
+        logits = logits.astype(np.float64) / temperature
+        offset = np.abs(logits).max(axis=-1, keepdims=True)
+        size += refq.softmax(logits) * (softmax_cost(logits) + 2 * offset)
+    return cost(np.abs(g)[..., None] * size * (temperature if squared else 1 / temperature), 1) + 2.0**-140
+
+
+def complete(forward):
+    """Both logits, temperature and squared, the last two as they are by default."""
+    student, teacher, *_ = forward.values()
+    return student, teacher, forward.get("temperature", 1.0), forward.get("squared", True)

@@ -1,0 +1,120 @@
+"""The distillation losses at 50 digits."""
+
+from tools.oracle.numbers import Array, rows
+from tools.oracle.ops import bounded_list, softmax_row
+from tools.oracle.reals import Real, bounded, constant, exp, gradients, lift, log, shifted, total
+
+
+def kl_divergence(student_logits, teacher_logits, temperature=1, squared=True):
+    return _loss(_forward, student_logits, teacher_logits, temperature, squared)
+
+
+def kl_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
+    return _gradient(_forward, g, student_logits, teacher_logits, temperature, squared)
+
+
+def reverse_kl_divergence(student_logits, teacher_logits, temperature=1, squared=True):
+    return _loss(_reverse, student_logits, teacher_logits, temperature, squared)
+
+
+def reverse_kl_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
+    return _gradient(_reverse, g, student_logits, teacher_logits, temperature, squared)
+
+
+def jensen_shannon_divergence(student_logits, teacher_logits, temperature=1, squared=True):
+    return _loss(_jensen_shannon, student_logits, teacher_logits, temperature, squared)
+
+
+def jensen_shannon_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
+    return _gradient(_jensen_shannon, g, student_logits, teacher_logits, temperature, squared)
+
+
+def reduce_loss(losses, mask, reduction="token_mean"):
+    return bounded(_reduced(lift(losses), mask, reduction))
+
+
+def reduce_loss_vjp(g, losses, mask, reduction="token_mean"):
+    [glosses] = gradients(lambda losses: _reduced(losses, mask, reduction), g, (losses,))
+    return bounded(glosses)
+
+
+def kd_kl_and_grad(student_logits, teacher_logits, targets, weight, alpha=1, temperature=1, squared=True):
+    kept = [i for i, w in enumerate(weight.data) if w]
+    V = student_logits.shape[-1]
+
+    def losses(student):
+        kl = [
+            _forward(*pair, temperature, squared)
+            for pair in zip(rows(student), rows(lift(teacher_logits)), strict=True)
+        ]
+        ce = [-log_softmax_row(row)[y] for row, y in zip(rows(student), targets.data, strict=True)]
+        return [[v if i in kept else Real(0) for i, v in enumerate(part)] for part in (kl, ce)]
+
+    def mixed(student):
+        terms = zip(*losses(student), lift(weight).data, strict=True)
+        share = constant(alpha) if alpha not in (0, 1) else Real(alpha)
+        return Array("float32", (), [total([w * (share * kl + (Real(1) - share) * ce) for kl, ce, w in terms])])
+
+    [glogits] = gradients(mixed, Array("float32", (), [1]), (student_logits,))
+    zeros = [r if i // V in kept else Real(0) for i, r in enumerate(glogits.data)]
+    kl, ce = (Array("float32", weight.shape, part) for part in losses(lift(student_logits)))
+    return bounded_list([kl, ce, glogits._replace(data=zeros)])
+
+
+def log_softmax_row(row):
+    """Log-probabilities of a list."""
+    differences = shifted(row)
+    whole = log(total([exp(r) for r in differences]))
+    return [r - whole for r in differences]
+
+
+def _forward(student, teacher, temperature, squared):
+    log_q, log_p = (log_softmax_row(_over(row, temperature)) for row in (student, teacher))
+    return _factor(_expectation(softmax_row(_over(teacher, temperature)), log_p, log_q), temperature, squared)
+
+
+def _reverse(student, teacher, temperature, squared):
+    return _forward(teacher, student, temperature, squared)
+
+
+def _jensen_shannon(student, teacher, temperature, squared):
+    logs = [log_softmax_row(_over(row, temperature)) for row in (student, teacher)]
+    powers = [softmax_row(_over(row, temperature)) for row in (student, teacher)]
+    means = [a + b for a, b in zip(*powers, strict=True)]
+    log_m = [log(m / Real(2)) if m.value else Real(0) for m in means]
+    both = total([_expectation(p, log_p, log_m) for p, log_p in zip(powers, logs, strict=True)])
+    return _factor(both / Real(2), temperature, squared)
+
+
+def _expectation(p, log_a, log_b):
+    """A class of probability 0 adds nothing."""
+    return total([w * (a - b) for w, a, b in zip(p, log_a, log_b, strict=True) if w.value] or [Real(0)])
+
+
+def _over(row, temperature):
+    return row if temperature == 1 else [r / constant(temperature) for r in row]
+
+
+def _factor(loss, temperature, squared):
+    return loss * constant(temperature) * constant(temperature) if squared and temperature != 1 else loss
+
+
+def _loss(divergence, student, teacher, *rest):
+    return bounded(_by_row(divergence, lift(student), lift(teacher), *rest))
+
+
+def _gradient(divergence, g, student, teacher, *rest):
+    teacher = lift(teacher)
+    [gstudent] = gradients(lambda student: _by_row(divergence, student, teacher, *rest), g, (student,))
+    return bounded(gstudent)
+
+
+def _by_row(function, student, teacher, *rest):
+    data = [function(s, t, *rest) for s, t in zip(rows(student), rows(teacher), strict=True)]
+    return Array("float32", student.shape[:-1], data)
+
+
+def _reduced(losses, mask, reduction):
+    kept = [loss for loss, keep in zip(losses.data, mask.data, strict=True) if keep]
+    count = len(kept) if reduction == "token_mean" else losses.shape[0]
+    return Array("float32", (), [total(kept or [Real(0)]) / Real(count)])
