@@ -6,35 +6,35 @@ from tools.oracle.reals import Real, bounded, constant, exp, gradients, lift, lo
 
 
 def kl_divergence(student_logits, teacher_logits, temperature=1, squared=True):
-    return _loss(_forward, student_logits, teacher_logits, temperature, squared)
+    return _loss(forward, student_logits, teacher_logits, temperature, squared)
 
 
 def kl_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
-    return _gradient(_forward, g, student_logits, teacher_logits, temperature, squared)
+    return _gradient(forward, g, student_logits, teacher_logits, temperature, squared)
 
 
 def reverse_kl_divergence(student_logits, teacher_logits, temperature=1, squared=True):
-    return _loss(_reverse, student_logits, teacher_logits, temperature, squared)
+    return _loss(reverse, student_logits, teacher_logits, temperature, squared)
 
 
 def reverse_kl_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
-    return _gradient(_reverse, g, student_logits, teacher_logits, temperature, squared)
+    return _gradient(reverse, g, student_logits, teacher_logits, temperature, squared)
 
 
 def jensen_shannon_divergence(student_logits, teacher_logits, temperature=1, squared=True):
-    return _loss(_jensen_shannon, student_logits, teacher_logits, temperature, squared)
+    return _loss(jensen_shannon, student_logits, teacher_logits, temperature, squared)
 
 
 def jensen_shannon_divergence_vjp(g, student_logits, teacher_logits, temperature=1, squared=True):
-    return _gradient(_jensen_shannon, g, student_logits, teacher_logits, temperature, squared)
+    return _gradient(jensen_shannon, g, student_logits, teacher_logits, temperature, squared)
 
 
 def reduce_loss(losses, mask, reduction="token_mean"):
-    return bounded(_reduced(lift(losses), mask, reduction))
+    return bounded(reduced(lift(losses), mask, reduction))
 
 
 def reduce_loss_vjp(g, losses, mask, reduction="token_mean"):
-    [glosses] = gradients(lambda losses: _reduced(losses, mask, reduction), g, (losses,))
+    [glosses] = gradients(lambda losses: reduced(losses, mask, reduction), g, (losses,))
     return bounded(glosses)
 
 
@@ -44,7 +44,7 @@ def kd_kl_and_grad(student_logits, teacher_logits, targets, weight, alpha=1, tem
 
     def losses(student):
         kl = [
-            _forward(*pair, temperature, squared)
+            forward(*pair, temperature, squared)
             for pair in zip(rows(student), rows(lift(teacher_logits)), strict=True)
         ]
         ce = [-log_softmax_row(row)[y] for row, y in zip(rows(student), targets.data, strict=True)]
@@ -68,16 +68,16 @@ def log_softmax_row(row):
     return [r - whole for r in differences]
 
 
-def _forward(student, teacher, temperature, squared):
+def forward(student, teacher, temperature, squared):
     log_q, log_p = (log_softmax_row(_over(row, temperature)) for row in (student, teacher))
     return _factor(_expectation(softmax_row(_over(teacher, temperature)), log_p, log_q), temperature, squared)
 
 
-def _reverse(student, teacher, temperature, squared):
-    return _forward(teacher, student, temperature, squared)
+def reverse(student, teacher, temperature, squared):
+    return forward(teacher, student, temperature, squared)
 
 
-def _jensen_shannon(student, teacher, temperature, squared):
+def jensen_shannon(student, teacher, temperature, squared):
     logs = [log_softmax_row(_over(row, temperature)) for row in (student, teacher)]
     powers = [softmax_row(_over(row, temperature)) for row in (student, teacher)]
     means = [a + b for a, b in zip(*powers, strict=True)]
@@ -100,21 +100,21 @@ def _factor(loss, temperature, squared):
 
 
 def _loss(divergence, student, teacher, *rest):
-    return bounded(_by_row(divergence, lift(student), lift(teacher), *rest))
+    return bounded(by_row(divergence, lift(student), lift(teacher), *rest))
 
 
 def _gradient(divergence, g, student, teacher, *rest):
     teacher = lift(teacher)
-    [gstudent] = gradients(lambda student: _by_row(divergence, student, teacher, *rest), g, (student,))
+    [gstudent] = gradients(lambda student: by_row(divergence, student, teacher, *rest), g, (student,))
     return bounded(gstudent)
 
 
-def _by_row(function, student, teacher, *rest):
+def by_row(function, student, teacher, *rest):
     data = [function(s, t, *rest) for s, t in zip(rows(student), rows(teacher), strict=True)]
     return Array("float32", student.shape[:-1], data)
 
 
-def _reduced(losses, mask, reduction):
+def reduced(losses, mask, reduction):
     kept = [loss for loss, keep in zip(losses.data, mask.data, strict=True) if keep]
     count = len(kept) if reduction == "token_mean" else losses.shape[0]
     return Array("float32", (), [total(kept or [Real(0)]) / Real(count)])

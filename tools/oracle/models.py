@@ -15,19 +15,27 @@ from tools.oracle.reals import bounded, lift
 
 
 def llama_forward(params, tokens, config):
-    logits, _ = _llama(params, tokens, None, config)
-    return bounded(logits)
+    return bounded(llama_of(lifted(params), tokens, None, config)[0])
 
 
 def llama_decode(params, tokens, cache, config):
-    logits, cache = _llama(params, tokens, cache, config)
+    logits, cache, _ = llama_of(lifted(params), tokens, cache, config)
     value, within = bounded(logits)
     layers = [bounded_list(pair) for pair in cache]
     return Bounded([value, [pair.value for pair in layers]], [within, [pair.within for pair in layers]])
 
 
-def _llama(params, tokens, cache, config):
-    weights = {name: lift(array) for name, array in params.items()}
+def lifted(params):
+    """The weights as Reals."""
+    return {name: lift(array) for name, array in params.items()}
+
+
+def llama_of(weights, tokens, cache, config, inputs=lambda x: x):
+    """Logits; (k, v) of each layer with what the cache had; and what was seen on the way.
+
+    inputs: a function of every linear layer's input in the blocks.
+    seen: "hidden", the states after the embedding and after each layer; "queries" of each layer, (B, K, R, T, d).
+    """
     B, T = tokens.shape
     heads, K, d = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
     half = range(d // 2)
@@ -36,12 +44,13 @@ def _llama(params, tokens, cache, config):
     )
     past = cache[0][0].shape[2] if cache else 0
     positions = Array("int32", (T,), list(range(past, past + T)))
-    grown = []
+    grown, seen = [], {"hidden": [], "queries": []}
 
     def rotated(x):
         return rope_of(x, positions, frequencies)
 
-    x = lift(embed(tokens, params["model.embed_tokens.weight"]))
+    x = embed(tokens, weights["model.embed_tokens.weight"])
+    seen["hidden"].append(x)
     for layer in range(config["num_hidden_layers"]):
 
         def norm(name, x, layer=layer):
@@ -49,7 +58,7 @@ def _llama(params, tokens, cache, config):
 
         def linear(name, x, layer=layer):
             name = f"model.layers.{layer}.{name}"
-            return linear_of(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+            return linear_of(inputs(x), weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
         h = norm("input_layernorm", x)
         q, k, v = (linear(f"self_attn.{name}_proj", h) for name in "qkv")
@@ -57,14 +66,17 @@ def _llama(params, tokens, cache, config):
         if cache:
             k, v = _joined(lift(cache[layer][0]), k), _joined(lift(cache[layer][1]), v)
         grown.append((k, v))
-        y = causal_attention_of(q._replace(shape=(B, K, heads // K, T, d)), k, v)
+        q = q._replace(shape=(B, K, heads // K, T, d))
+        seen["queries"].append(q)
+        y = causal_attention_of(q, k, v)
         y = _heads_last(y._replace(shape=(B, heads, T, d)))
         x = _plus(x, linear("self_attn.o_proj", y))
         h = norm("post_attention_layernorm", x)
         x = _plus(x, linear("mlp.down_proj", swiglu_of(linear("mlp.gate_proj", h), linear("mlp.up_proj", h))))
+        seen["hidden"].append(x)
     x = rms_norm_of(x, weights["model.norm.weight"], config["rms_norm_eps"])
     head = weights["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"]
-    return linear_of(x, head), grown
+    return linear_of(x, head), grown, seen
 
 
 def _heads_first(x, heads, d):

@@ -169,15 +169,15 @@ def log_softmax_vjp(g, x):
 
 
 def cross_entropy(logits, targets):
-    return bounded(_cross_entropy_of(lift(logits), targets))
+    return bounded(cross_entropy_of(lift(logits), targets))
 
 
 def cross_entropy_vjp(g, logits, targets):
-    [glogits] = gradients(lambda logits: _cross_entropy_of(logits, targets), g, (logits,))
+    [glogits] = gradients(lambda logits: cross_entropy_of(logits, targets), g, (logits,))
     return bounded(glogits)
 
 
-def _cross_entropy_of(logits, targets):
+def cross_entropy_of(logits, targets):
     data = [-_log_softmax_row(row)[target] for row, target in zip(rows(logits), targets.data, strict=True)]
     return Array("float32", targets.shape, data)
 

@@ -94,10 +94,29 @@ def bounded(array, floor=0):
     return Bounded(Array("float32", array.shape, values), Array("float32", array.shape, within))
 
 
+def settled(array):
+    """The same numbers without their history: each carries the whole error that it has by now."""
+    return array._replace(data=[Real(r.value, e) for r, e in zip(array.data, _errors(array.data), strict=True)])
+
+
+def differences(function, arguments, names):
+    """Slopes of a number, function(arguments), with respect to every element of those named: central differences."""
+
+    def at(name, i, step):
+        data = list(arguments[name].data)
+        data[i] = Real(data[i].value + step)
+        return function(arguments | {name: arguments[name]._replace(data=data)}).value
+
+    return {
+        name: [(at(name, i, STEP) - at(name, i, -STEP)) / (2 * STEP) for i in range(len(arguments[name].data))]
+        for name in names
+    }
+
+
 def gradients(function, g, arguments):
     """Gradients of sum(g * function(*arguments)), None for None, checked by a central difference."""
     arguments = [lift(a) for a in arguments]
-    flows = _backward(function(*arguments).data, lift(g).data)
+    flows = backward(function(*arguments).data, lift(g).data)
     found = [
         None if a is None else Array("float32", a.shape, [total(flows.get(id(r), [Real(0)])) for r in a.data])
         for a in arguments
@@ -122,7 +141,7 @@ def _check(function, g, arguments, found):
         raise ArithmeticError(f"the gradients give a slope of {mp.fsum(along)}, the function {slope}")
 
 
-def _backward(results, seeds):
+def backward(results, seeds):
     """The gradients that flow into each number, by its id, in a list."""
     flows = {}
     for node, seed in zip(results, seeds, strict=True):
