@@ -8,6 +8,8 @@ from refq.grids.tables import e2m1_codebook, fp4_codebook, nf4_codebook
 from refq.models.llama import llama_decode, llama_forward
 from refq.ops import PackedWeight as PackedWeight
 from refq.ops import (
+    attention_scores,
+    attention_scores_vjp,
     causal_attention,
     causal_attention_vjp,
     cross_entropy,
@@ -52,11 +54,41 @@ from refq.training.divergences import (
     reverse_kl_divergence,
     reverse_kl_divergence_vjp,
 )
+from refq.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp
+from refq.training.features import (
+    attention_map_error,
+    attention_map_error_vjp,
+    cosine_distance,
+    cosine_distance_vjp,
+    squared_error,
+    squared_error_vjp,
+)
+from refq.training.gradient_l1 import (
+    first_order_bound,
+    gradient_l1,
+    gradient_l1_direction,
+    gradient_l1_epsilon,
+    gradient_l1_gradient,
+)
 from refq.training.kd import kd_kl_and_grad
+from refq.training.learned_offset import lsq_plus, lsq_plus_range, lsq_plus_vjp
+from refq.training.learned_range import learned_range, learned_range_vjp
 from refq.training.learned_step import lsq, lsq_gradient_scale, lsq_scale, lsq_vjp
+from refq.training.lottery import lts_distance, lts_freeze, lts_hold, lts_threshold
 from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
 from refq.training.reduction import reduce_loss, reduce_loss_vjp
 from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
+from refq.training.top_k import top_k_kl, top_k_kl_vjp, top_k_log_probs
+from refq.training.transitions import (
+    initial_target,
+    running_rate,
+    talr_additive,
+    talr_momentum,
+    talr_multiplicative,
+    target_rate,
+    target_rate_steps,
+    transition_rate,
+)
 
 __version__ = "0.1.0"
 
@@ -102,6 +134,8 @@ __all__ = [
     "rope_frequencies",
     "rope",
     "rope_vjp",
+    "attention_scores",
+    "attention_scores_vjp",
     "causal_attention",
     "causal_attention_vjp",
     "silu",
@@ -120,12 +154,28 @@ __all__ = [
     "lsq_vjp",
     "lsq_gradient_scale",
     "lsq_scale",
+    "lsq_plus",
+    "lsq_plus_vjp",
+    "lsq_plus_range",
+    "learned_range",
+    "learned_range_vjp",
+    "dynamic_fake_quantize",
+    "dynamic_fake_quantize_vjp",
     "kl_divergence",
     "kl_divergence_vjp",
     "reverse_kl_divergence",
     "reverse_kl_divergence_vjp",
     "jensen_shannon_divergence",
     "jensen_shannon_divergence_vjp",
+    "top_k_log_probs",
+    "top_k_kl",
+    "top_k_kl_vjp",
+    "squared_error",
+    "squared_error_vjp",
+    "cosine_distance",
+    "cosine_distance_vjp",
+    "attention_map_error",
+    "attention_map_error_vjp",
     "reduce_loss",
     "reduce_loss_vjp",
     "kd_kl_and_grad",
@@ -137,4 +187,21 @@ __all__ = [
     "cosine_schedule",
     "linear_schedule",
     "step_schedule",
+    "transition_rate",
+    "running_rate",
+    "initial_target",
+    "target_rate",
+    "target_rate_steps",
+    "talr_additive",
+    "talr_multiplicative",
+    "talr_momentum",
+    "lts_distance",
+    "lts_threshold",
+    "lts_freeze",
+    "lts_hold",
+    "gradient_l1",
+    "first_order_bound",
+    "gradient_l1_epsilon",
+    "gradient_l1_direction",
+    "gradient_l1_gradient",
 ]

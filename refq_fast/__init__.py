@@ -12,6 +12,7 @@ from refq_fast.ranges.sqnr import sqnr
 from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq_fast.ops.attention import causal_attention, causal_attention_vjp
+from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
@@ -20,6 +21,10 @@ from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, softmax
 from refq_fast.packed_weight import PackedWeight
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
+from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp
 from refq_fast.training.kd import kd_kl_and_grad
+from refq_fast.training.learned_offset import lsq_plus, lsq_plus_vjp
+from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.optimizers import adamw
+from refq_fast.training.top_k import top_k_log_probs

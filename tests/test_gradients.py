@@ -6,7 +6,9 @@ import pytest
 import refq
 from tests.support import both
 
-SURROGATES = {"fake_quantize", "lsq"}  # specified, not derived: golden cases check them
+# specified, not derived: golden cases check them
+SURROGATES = {"fake_quantize", "lsq", "lsq_plus", "learned_range"}
+SURROGATES |= {"dynamic_fake_quantize", "normalized_lsq", "sigmoid_ste", "soft_fake_quantize"}
 ALLOWED = 1e-8  # relative
 
 
