@@ -40,6 +40,11 @@ def gradients(arrays):
     return {name: checks.finite(f"gradients[{name!r}]", g) for name, g in named.items()}
 
 
+def max_norm(value):
+    """A number above 0; infinity clips nothing."""
+    return math.inf if value == math.inf else positive("max_norm", value)
+
+
 def schedule(step, steps, warmup):
     """0 <= step <= steps, 1 <= steps, 0 <= warmup <= steps."""
     if checks.integer("steps", steps) < 1:

@@ -130,7 +130,7 @@ def clip_gradients(gradients, max_norm):
 
     Parameters
         gradients: dict, name -> float32 (or float64) array, finite.
-        max_norm: number above 0.
+        max_norm: number above 0; infinity clips nothing.
     Returns
         gradients: dict, the same names, shapes and dtypes.
         norm: float, the norm before.
@@ -144,7 +144,7 @@ def clip_gradients(gradients, max_norm):
     Source: torch.nn.utils.clip_grad_norm_; the idea is Pascanu et al. 2013 (1211.5063), section 3.2.
     Spec: clip_gradients
     """
-    max_norm, norm = arguments.positive("max_norm", max_norm), global_norm(gradients)
+    max_norm, norm = arguments.max_norm(max_norm), global_norm(gradients)
     factor = min(1.0, max_norm / (norm + SMALL))
     return {name: np.asarray(g) * factor for name, g in gradients.items()}, norm
 
