@@ -16,6 +16,7 @@ RECIPE = {
     "temperature_squared": True,
     "top_k_renormalize": True,
     "reduction": "token_mean",  # or "batchmean"
+    "gradient_l1": 0.0,  # strength of the penalty sum |g| over the quantized weights; three gradients a step
     # the optimizer
     "optimizer": "adamw",  # or "adam", "sgd"
     "learning_rate": 1e-3,
@@ -30,6 +31,7 @@ RECIPE = {
     "warmup": 0,
     "steps": 300,
     "transition": None,  # or a dict: transition-rate scheduling with what differs from TRANSITION
+    "lottery": None,  # or a dict: weights that have settled are frozen, with what differs from LOTTERY
 }
 TRANSITION = {
     "strength": 5e-3,  # lambda of the paper
@@ -37,6 +39,7 @@ TRANSITION = {
     "scope": "layer",  # or "global"
     "rule": "additive",  # or "multiplicative", "momentum"
 }
+LOTTERY = {"momentum": 0.99, "growth": "linear", "final": 1.0, "warmup": 0}
 CHOICES = {
     "quantizer": ("lsq", "straight_through", "soft"),
     "reduction": ("token_mean", "batchmean"),
@@ -44,6 +47,7 @@ CHOICES = {
     "schedule": ("cosine", "linear", "constant"),
     "scope": ("layer", "global"),
     "rule": ("additive", "multiplicative", "momentum"),
+    "growth": ("constant", "linear", "sine"),
 }
 
 
@@ -57,8 +61,9 @@ def complete(recipe):
     'adamw'
     """
     whole = _merged(RECIPE, recipe)
-    if whole["transition"] is not None:
-        whole["transition"] = _merged(TRANSITION, whole["transition"])
+    for name, defaults in (("transition", TRANSITION), ("lottery", LOTTERY)):
+        if whole[name] is not None:
+            whole[name] = _merged(defaults, whole[name])
     return whole
 
 

@@ -4,8 +4,9 @@ import numpy as np
 
 import refq
 from refq.training.recipe import complete
+from refq.training.lottery_step import settle
 from refq.training.student import SCALE, forward_weights, surrogate_gradients, weight_names
-from refq.training.terms import loss_gradients
+from refq.training.terms import loss_gradients, penalized
 from refq.training.transition_step import observed, scope_of
 
 SMALLEST_SCALE = 2.0**-24  # of float16
@@ -36,7 +37,10 @@ def kd_gradients(params, batch, config, recipe, ops=None):
     ops, recipe = ops or refq, complete(recipe)
     weights, codes = forward_weights(params, recipe, ops)
     names = [name for name in weight_names(params) if name not in recipe["frozen"]]
-    losses, logits, used = loss_gradients(weights, names, batch, config, recipe, ops)
+    inputs = batch, config, recipe, ops
+    losses, logits, used = loss_gradients(weights, names, *inputs)
+    if recipe["gradient_l1"]:
+        losses["gradient_l1"], used = penalized(weights, used, sorted(codes), *inputs)
     gradients = surrogate_gradients(params, used, recipe, ops)
     return {"losses": losses, "logits": logits, "codes": codes, "used": used}, gradients
 
@@ -71,7 +75,8 @@ def kd_step(params, state, batch, config, recipe, ops=None):
         if recipe["transition"] and name in report["codes"]:
             rate = transitions["rates"][scope_of(name, recipe)]
         new[name], moments[name] = _optimized(params[name], g, state, name, rate, recipe | {"step": step}, ops)
-    return new, {"step": step, "moments": moments} | transitions, report
+    settled = settle(params, new, report["codes"], state, recipe | {"step": step}, ops) if recipe["lottery"] else {}
+    return new, {"step": step, "moments": moments} | transitions | settled, report
 
 
 def _is_trained(name, recipe):

@@ -24,6 +24,23 @@ def loss_gradients(weights, names, batch, config, recipe, ops):
     return losses, logits.value, dict(zip(leaves, found, strict=True))
 
 
+def penalized(weights, used, names, batch, config, recipe, ops):
+    """The l1 norm of the gradients of the weights called `names`, and all gradients with its own added.
+
+    The Hessian times the signs of the gradient, as a difference of gradients on both sides.
+    """
+    epsilon = ops.gradient_l1_epsilon({name: weights[name] for name in names})
+    steps = {name: ops.gradient_l1_direction(used[name], epsilon) for name in names}
+    sides = []
+    for sign in (1, -1):
+        moved = weights | {name: weights[name] + sign * step for name, step in steps.items()}
+        sides.append(loss_gradients(moved, list(used), batch, config, recipe, ops)[2])
+    plus, minus = sides
+    strength = recipe["gradient_l1"]
+    extra = {name: ops.gradient_l1_gradient(plus[name], minus[name], epsilon, strength) for name in used}
+    return sum(ops.gradient_l1(used[name]) for name in names), {name: g + extra[name] for name, g in used.items()}
+
+
 def _from_logits(logits, batch, recipe, ops):
     """KL and cross-entropy with their gradient in one fused call."""
     weight = ops.reduce_loss_vjp(
