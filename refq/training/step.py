@@ -3,8 +3,8 @@
 import numpy as np
 
 import refq
-from refq.training.recipe import complete
 from refq.training.lottery_step import settle
+from refq.training.recipe import complete
 from refq.training.student import SCALE, forward_weights, surrogate_gradients, weight_names
 from refq.training.terms import loss_gradients, penalized
 from refq.training.transition_step import observed, scope_of
