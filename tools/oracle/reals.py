@@ -18,13 +18,22 @@ STEP = mp.mpf(10) ** -20  # of central differences
 
 
 class Real:
-    """A value, the rounding error of the operation that made it, and a rule a parent: gradient in, gradient out."""
+    """A value, the rounding error of the operation that made it, and a rule a parent: gradient in, gradient out.
 
-    __slots__ = ("value", "error", "parents")
+    The error may be given as a function without arguments: most numbers are never asked for theirs.
+    """
+
+    __slots__ = ("value", "own", "parents")
 
     def __init__(self, value, error=0, parents=()):
-        self.value = mp.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else mp.mpf(value)
-        self.error, self.parents = error, parents
+        if isinstance(value, Fraction):
+            value = mp.mpf(value.numerator) / value.denominator
+        self.value = value if isinstance(value, mp.mpf) else mp.mpf(value)
+        self.own, self.parents = error, parents
+
+    @property
+    def error(self):
+        return self.own() if callable(self.own) else self.own
 
     def __add__(self, other):
         return total([self, other])
@@ -46,7 +55,10 @@ class Real:
 def total(terms):
     """The sum of the terms, in any order."""
     value = mp.fsum(t.value for t in terms)
-    error = 0 if mp.isinf(value) else (len(terms) - 1) * UNIT * mp.fsum(abs(t.value) for t in terms)
+
+    def error():
+        return 0 if mp.isinf(value) else (len(terms) - 1) * UNIT * mp.fsum(abs(t.value) for t in terms)
+
     return Real(value, error, tuple((t, lambda g: g) for t in terms))
 
 
@@ -187,7 +199,9 @@ def _history(results):
 
 
 def _computed(value, parents, units=0.5):
-    error = 0 if value == 0 or mp.isinf(value) else 2 * units * max(UNIT * abs(value), TINY / 2)
+    def error():
+        return 0 if value == 0 or mp.isinf(value) else 2 * units * max(UNIT * abs(value), TINY / 2)
+
     return Real(value, error, parents)
 
 
