@@ -75,9 +75,12 @@ from refq.training.learned_offset import lsq_plus, lsq_plus_range, lsq_plus_vjp
 from refq.training.learned_range import learned_range, learned_range_vjp
 from refq.training.learned_step import lsq, lsq_gradient_scale, lsq_scale, lsq_vjp
 from refq.training.lottery import lts_distance, lts_freeze, lts_hold, lts_threshold
+from refq.training.normalized_step import normalized_lsq, normalized_lsq_scale, normalized_lsq_vjp
 from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
 from refq.training.reduction import reduce_loss, reduce_loss_vjp
 from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
+from refq.training.step import kd_gradients, kd_step
+from refq.training.student import ov_freeze
 from refq.training.top_k import top_k_kl, top_k_kl_vjp, top_k_log_probs
 from refq.training.transitions import (
     initial_target,
@@ -161,6 +164,9 @@ __all__ = [
     "learned_range_vjp",
     "dynamic_fake_quantize",
     "dynamic_fake_quantize_vjp",
+    "normalized_lsq",
+    "normalized_lsq_vjp",
+    "normalized_lsq_scale",
     "kl_divergence",
     "kl_divergence_vjp",
     "reverse_kl_divergence",
@@ -204,21 +210,7 @@ __all__ = [
     "gradient_l1_epsilon",
     "gradient_l1_direction",
     "gradient_l1_gradient",
-    "transition_rate",
-    "running_rate",
-    "initial_target",
-    "target_rate",
-    "target_rate_steps",
-    "talr_additive",
-    "talr_multiplicative",
-    "talr_momentum",
-    "lts_distance",
-    "lts_threshold",
-    "lts_freeze",
-    "lts_hold",
-    "gradient_l1",
-    "first_order_bound",
-    "gradient_l1_epsilon",
-    "gradient_l1_direction",
-    "gradient_l1_gradient",
+    "ov_freeze",
+    "kd_gradients",
+    "kd_step",
 ]

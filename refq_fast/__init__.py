@@ -26,5 +26,7 @@ from refq_fast.training.kd import kd_kl_and_grad
 from refq_fast.training.learned_offset import lsq_plus, lsq_plus_vjp
 from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
+from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
 from refq_fast.training.optimizers import adamw
 from refq_fast.training.top_k import top_k_log_probs
+from refq_fast.training.step import kd_gradients, kd_step
