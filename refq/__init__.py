@@ -79,6 +79,14 @@ from refq.training.normalized_step import normalized_lsq, normalized_lsq_scale, 
 from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
 from refq.training.reduction import reduce_loss, reduce_loss_vjp
 from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
+from refq.training.smooth import (
+    sigmoid_ste,
+    sigmoid_ste_vjp,
+    soft_clamp,
+    soft_clamp_vjp,
+    soft_fake_quantize,
+    soft_fake_quantize_vjp,
+)
 from refq.training.step import kd_gradients, kd_step
 from refq.training.student import ov_freeze
 from refq.training.top_k import top_k_kl, top_k_kl_vjp, top_k_log_probs
@@ -167,6 +175,12 @@ __all__ = [
     "normalized_lsq",
     "normalized_lsq_vjp",
     "normalized_lsq_scale",
+    "sigmoid_ste",
+    "sigmoid_ste_vjp",
+    "soft_clamp",
+    "soft_clamp_vjp",
+    "soft_fake_quantize",
+    "soft_fake_quantize_vjp",
     "kl_divergence",
     "kl_divergence_vjp",
     "reverse_kl_divergence",

@@ -28,5 +28,12 @@ from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
 from refq_fast.training.optimizers import adamw
-from refq_fast.training.top_k import top_k_log_probs
+from refq_fast.training.smooth import (
+    sigmoid_ste_vjp,
+    soft_clamp,
+    soft_clamp_vjp,
+    soft_fake_quantize,
+    soft_fake_quantize_vjp,
+)
 from refq_fast.training.step import kd_gradients, kd_step
+from refq_fast.training.top_k import top_k_log_probs

@@ -29,6 +29,7 @@ def _cases():
         "quantized_matmul": ((real(2, 3, 6), *packed), (0,)),
         "rms_norm": ((real(2, 3, 6), real(6), 0.1), (0, 1)),
         "rope": ((real(2, 3, 4), *rotary), (0,)),
+        "attention_scores": ((real(2, 2, 3, 1, 2), real(2, 2, 6, 2)), (0, 1)),  # the last query sees all keys
         "causal_attention": ((real(2, 2, 3, 4, 2), real(2, 2, 6, 2), real(2, 2, 6, 2)), (0, 1, 2)),
         "silu": ((real(2, 7) * 3,), (0,)),
         "swiglu": ((real(2, 7) * 3, real(2, 7)), (0, 1)),
@@ -39,6 +40,10 @@ def _cases():
         "reverse_kl_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
         "jensen_shannon_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
         "reduce_loss": ((real(2, 3), targets > 0), (0,)),
+        "top_k_kl": ((real(2, 3, 5) * 2, *refq.top_k_log_probs(real(2, 3, 5) * 2, 3, 1.5), 1.5, True, False), (0,)),
+        "squared_error": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
+        "cosine_distance": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
+        "attention_map_error": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
     }
 
 

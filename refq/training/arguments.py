@@ -1,5 +1,7 @@
 """The arguments of the training functions, each by its rule; both packages call these."""
 
+import numpy as np
+
 from refq import checks
 from refq.errors import GridError
 
@@ -10,6 +12,33 @@ def learned_step(x, scale, zero_point, qmin, qmax):
     x = checks.as_float("x", x)
     scale = above_zero("scale", checks.grid_scale(scale, x))
     return x, scale, checks.grid_zero_point(zero_point, x.shape)
+
+
+def learned_offset(x, scale, offset, qmin, qmax):
+    """The arguments of lsq_plus but for `finite` of x: steps above 0, and offsets that are finite."""
+    checks.code_limits(qmin, qmax)
+    x = checks.as_float("x", x)
+    scale = above_zero("scale", checks.grid_scale(scale, x))
+    return x, scale, parameter("offset", offset, x)
+
+
+def learned_range(x, minimum, maximum, bits):
+    """The arguments of learned_range but for `finite` of x: ends that are finite and a step apart."""
+    x, bits = checks.as_float("x", x), checks.bit_width(bits, largest=16)
+    minimum, maximum = parameter("minimum", minimum, x), parameter("maximum", maximum, x)
+    with np.errstate(over="ignore"):
+        step = np.asarray((maximum - minimum) / x.dtype.type(2**bits - 1))
+    good = (step > 0) & np.isfinite(step)
+    if not good.all():
+        wrong = checks.first_wrong("(maximum - minimum) / (2**bits - 1)", step, good)
+        raise GridError(f"{wrong}; every learned range needs a step that is finite and above 0")
+    return x, minimum, maximum
+
+
+def parameter(name, value, x):
+    """Finite numbers in the dtype of x that broadcast to x."""
+    value = checks.as_float_like(name, value, x)
+    return checks.finite(name, checks.broadcasts(name, value, x.shape))
 
 
 def above_zero(name, scale):
