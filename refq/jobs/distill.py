@@ -217,9 +217,9 @@ def start_student(weights, schemes, options, recipe, freeze, engine):
         )
         fit = getattr(engine, options.range)
         scale, zero_point = fit(groups, qmin, qmax, options.symmetric, scale_dtype="float16")
-        params[f"{layer}.weight{SCALE}"] = scale[..., 0]
+        params[f"{layer}.weight{SCALE}"] = scale.reshape(len(scale), -1)
         if not options.symmetric:
-            params[f"{layer}.weight{ZERO_POINT}"] = zero_point[..., 0]
+            params[f"{layer}.weight{ZERO_POINT}"] = zero_point.reshape(len(scale), -1)
     frozen = []
     if freeze:
         params, frozen = ov_freeze(params, qmin, qmax, freeze)

@@ -2,6 +2,7 @@
 
 .OUT.partial/lock      held by the process that writes; the kernel lets go of it when that is killed
 .OUT.partial/journal   see journal.py
+.OUT.partial/state     where a training run stands, see training_state.py; .new: the next one, not whole yet
 .OUT.partial/model/    the future OUT
 .OUT.partial/old/      what OUT was, for the moment between two renames
 """
@@ -67,7 +68,7 @@ def claim(out):
 
 def clear(room):
     """Remove what a run left behind, but hold on to the lock."""
-    for name in ("model", "journal", "old"):
+    for name in ("model", "journal", "state", "state.new", "old"):
         path = os.path.join(room, name)
         shutil.rmtree(path) if os.path.isdir(path) else _unlink(path)
 

@@ -64,7 +64,8 @@ def csv(history):
 
 def _stepped(loop, params, state, number):
     try:
-        params, state, report = loop.step(params, state, loop.batch(number - 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            params, state, report = loop.step(params, state, loop.batch(number - 1))
         if not math.isfinite(report["losses"]["loss"]):
             raise NonFiniteError(f"the loss is {report['losses']['loss']}")
     except NonFiniteError as error:

@@ -11,7 +11,7 @@ from refq.files.safetensors import header_bytes, plan_offsets, read_header, read
 from refq.jobs import output
 from refq.jobs.journal import canonical
 
-NAME = "state.safetensors"
+NAME = "state"  # a safetensors file
 _CODE = {DTYPES[code]: code for code in ("F32", "F64", "I32", "I64", "U8", "BOOL") if code in DTYPES}
 
 

@@ -1,0 +1,208 @@
+"""refq distill: what is trained is what is stored, frozen layers are those of quantize, and a kill loses nothing."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import refq as reference
+import refq_fast
+from refq.files.checkpoint import linear_names, open_checkpoint
+from refq.jobs import distill, trainer
+from refq.jobs.plan import Options
+from tests.app.commands import decoded, digests, small, start
+from tests.app.commands import refq as run
+
+OPTIONS = ("--steps", "4", "--batch", "2", "--context", "8", "--save-every", "1")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = small(tmp_path_factory.mktemp("teacher") / "model")
+    letters = {"type": "Split", "pattern": {"Regex": ""}, "behavior": "Isolated", "invert": False}
+    words = {"type": "WordLevel", "vocab": {letter: n for n, letter in enumerate("abcdefgh ")}, "unk_token": " "}
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "pre_tokenizer": letters, "model": words}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    letters = random.Random(1)
+    lines = ["".join(letters.choice("abcdefgh ") for _ in range(60)) for _ in range(12)]
+    path.write_text("\n<|endoftext|>\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(teacher, text, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert run("distill", teacher, out, "--text", text, "--val", text, *OPTIONS).exit_code == 0
+    return out
+
+
+GRIDS = {
+    "channel": ("--group-size", "channel"),
+    "groups": ("--group-size", "8", "--bits", "3"),
+    "asymmetric": ("--group-size", "8", "--asymmetric", "--bits", "2"),
+    "tensor": ("--group-size", "tensor", "--bits", "8"),
+    "soft": (
+        "--quantizer",
+        "soft",
+    ),
+    "straight-through": ("--quantizer", "straight_through", "--freeze", "none"),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_the_grid_that_is_trained_is_the_grid_that_is_stored(grid, teacher, text, tmp_path, monkeypatch):
+    used = {}
+    real = distill.forward_weights
+
+    def spy(params, recipe, ops):
+        used.update(real(params, recipe, ops)[0])
+        return real(params, recipe, ops)
+
+    monkeypatch.setattr(distill, "forward_weights", spy)
+    found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, *GRIDS[grid])
+    assert found.exit_code == 0, found.stderr
+    layers = dict(decoded(tmp_path / "out"))
+    assert len(layers) == len(linear_names(open_checkpoint(teacher).config))
+    for layer, w in layers.items():
+        np.testing.assert_array_equal(w, used[f"{layer}.weight"], err_msg=layer)
+
+
+def test_frozen_layers_are_those_of_quantize_and_the_others_have_moved(teacher, text, whole, tmp_path):
+    assert run("quantize", teacher, tmp_path / "ptq", "--group-size", "channel").exit_code == 0
+    stored, untrained = dict(decoded(whole)), dict(decoded(tmp_path / "ptq"))
+    for layer, w in untrained.items():
+        assert (w == stored[layer]).all() == layer.endswith(("o_proj", "v_proj")), layer
+
+
+def test_the_norms_and_the_embedding_are_trained(teacher, whole):
+    before, after = open_checkpoint(teacher), open_checkpoint(whole)
+    for name in ("model.embed_tokens.weight", "model.norm.weight"):
+        assert (before.read(name) != after.read(name)).any()
+        assert before.read(name).dtype == after.read(name).dtype
+
+
+def test_the_log_is_beside_the_weights(whole):
+    head, *rows = (whole / "training.csv").read_text().splitlines()
+    assert head.split(",") == list(trainer.COLUMNS)
+    assert [row.split(",")[0] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert float(rows[-1].split(",")[1]) < float(rows[1].split(",")[1]), "the loss did not fall"
+
+
+def test_json_says_what_was_reached(teacher, text, tmp_path):
+    found = run("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, "--json")
+    report = json.loads(found.stdout)
+    assert report["written"] is True
+    assert report["last"]["step"] == 4
+    assert report["last"]["validation_perplexity"] > 1
+
+
+def test_the_same_command_gives_the_same_bytes_whatever_the_threads(teacher, text, whole, tmp_path):
+    found = run("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, "--threads", "1")
+    assert found.exit_code == 0
+    assert digests(tmp_path / "out") == digests(whole)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_a_run_that_ends_after_any_step_resumes_to_the_same_bytes(stop, teacher, text, whole, tmp_path, monkeypatch):
+    real, calls = trainer.save_state, []
+
+    def save(*args):
+        real(*args)
+        calls.append(1)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+
+    arguments = ("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_state", save)
+        found = run(*arguments)
+    assert found.exit_code == 130
+    assert "--resume continues" in found.stderr
+    assert not (tmp_path / "out").exists()
+    assert run(*arguments, "--resume").exit_code == 0
+    assert digests(tmp_path / "out") == digests(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_killed_process_resumes_to_the_same_bytes(teacher, text, whole, tmp_path):
+    arguments = ("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS)
+    process = start(*arguments)
+    state = tmp_path / ".out.partial" / "state"
+    deadline = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert run(*arguments, "--resume").exit_code == 0
+    assert digests(tmp_path / "out") == digests(whole)
+
+
+def test_a_finished_run_is_not_repeated(teacher, text, whole):
+    before = os.stat(whole / "model.safetensors").st_mtime_ns
+    found = run("distill", teacher, whole, "--text", text, "--val", text, *OPTIONS, "--resume")
+    assert found.exit_code == 0
+    assert "nothing written" in found.stdout
+    assert os.stat(whole / "model.safetensors").st_mtime_ns == before
+
+
+def test_another_run_is_not_resumed(teacher, text, whole):
+    found = run("distill", teacher, whole, "--text", text, "--val", text, *OPTIONS, "--resume", "--lr", "0.01")
+    assert found.exit_code == 3
+    assert "training.lr" in found.stderr
+
+
+def test_divergence_stops_with_step_and_advice(teacher, text, tmp_path):
+    found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, "--lr", "1e38", "--clip", "0")
+    assert found.exit_code == 3, found.stderr
+    assert "step 2" in found.stderr
+    assert "lower --lr" in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+REFUSED = {
+    "no term": (("--loss", "kl+love"), 2, "'love'"),
+    "a term twice": (("--loss", "kl+kl"), 2, "twice"),
+    "a factor that is none": (("--loss", "x*kl"), 2, "'x*kl'"),
+    "a projection that is none": (("--freeze", "o,x"), 2, "q, k, v, o"),
+    "a context that the model has not": (("--context", "100000"), 2, "--context 100000"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case, teacher, text, tmp_path):
+    options, code, words = REFUSED[case]
+    found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, *options)
+    assert found.exit_code == code
+    assert words in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_that_is_too_short_is_refused(teacher, tmp_path):
+    (tmp_path / "short.txt").write_text("abc")
+    found = run("distill", teacher, tmp_path / "out", "--text", tmp_path / "short.txt", *OPTIONS)
+    assert found.exit_code == 2
+    assert "at least 16" in found.stderr
+
+
+def test_both_engines_train_alike(teacher, text, tmp_path):
+    training = distill.Distillation(steps=2, batch=2, context=8)
+    histories = [
+        distill.distill_model(teacher, tmp_path / str(n), (text, text), engine, Options(group_size="channel"), training)
+        for n, engine in enumerate((reference, refq_fast))
+    ]
+    np.testing.assert_allclose(histories[0][1:, 1:], histories[1][1:, 1:], rtol=1e-4, equal_nan=True)
+
+
+def test_what_is_distilled_scores_as_it_was_validated(teacher, text, whole):
+    report = json.loads(run("perplexity", whole, "--text", text, "--context", "8", "--json").stdout)
+    last = (whole / "training.csv").read_text().splitlines()[-1].split(",")
+    assert report["perplexity"] == pytest.approx(float(last[-1]), rel=1e-5)
