@@ -2,6 +2,7 @@
 
 from refq.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq.ops.attention import causal_attention, causal_attention_vjp
+from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
 from refq.ops.linear import PackedWeight, linear, linear_vjp
@@ -12,6 +13,8 @@ from refq.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 
 __all__ = [
     "PackedWeight",
+    "attention_scores",
+    "attention_scores_vjp",
     "causal_attention",
     "causal_attention_vjp",
     "cross_entropy",

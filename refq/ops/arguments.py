@@ -74,17 +74,22 @@ def rope_frequencies(head_dim, theta, scaling):
     return int(head_dim), positive("theta", theta), scaling
 
 
-def causal_attention(q, k, v):
-    """q (B, K, R, T, d), k and v (B, K, S, d), T <= S, all of one dtype."""
+def attention_scores(q, k):
+    """q (B, K, R, T, d), k (B, K, S, d), T <= S, both of one dtype."""
     q = _axes("q", checks.as_float("q", q), "B", "K", "R", "T", "d")
     k = _axes("k", checks.as_float_like("k", k, q), "B", "K", "S", "d")
     B, K, _, T, d = q.shape
     S = k.shape[2]
     checks.same_shape("k", k, f"q of shape {q.shape}", (B, K, S, d))
-    v = checks.same_shape("v", checks.as_float_like("v", v, q), "k", k.shape)
     if T > S or S < 1 or d < 1:
         raise ShapeError(f"q has {T} positions of width {d}, k has {S}; T <= S, 1 <= S and 1 <= d are needed")
-    return q, k, v
+    return q, k
+
+
+def causal_attention(q, k, v):
+    """q and k as attention_scores has them, v of the shape and dtype of k."""
+    q, k = attention_scores(q, k)
+    return q, k, checks.same_shape("v", checks.as_float_like("v", v, q), "k", k.shape)
 
 
 def swiglu(gate, up):
@@ -102,7 +107,7 @@ def cross_entropy(logits, targets):
 
 def incoming(g, x, shape):
     """A gradient: the dtype of x, exactly this shape."""
-    return checks.same_shape("g", checks.as_float_like("g", np.asarray(g), x), "the result", shape)
+    return checks.same_shape("g", np.asarray(checks.as_float_like("g", g, x)), "the result", shape)
 
 
 def indices(name, value, length):

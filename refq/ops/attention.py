@@ -1,8 +1,7 @@
 """Causal attention, grouped-query by shapes: R queries share each of the K key/value heads, nothing is repeated."""
 
-import numpy as np
-
 from refq.ops import arguments
+from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.softmax import softmax, softmax_vjp
 
 
@@ -27,14 +26,14 @@ def causal_attention(q, k, v):
     Spec: causal_attention
     """
     q, k, v = arguments.causal_attention(q, k, v)
-    return softmax(_scores(q, k)) @ v[:, :, None]
+    return softmax(attention_scores(q, k)) @ v[:, :, None]
 
 
 def causal_attention_vjp(g, q, k, v):
     """Gradients of causal_attention.
 
-    p = softmax(scores);  gv = p^T g;  gscores = softmax_vjp(g v^T, scores) / sqrt(d);  gq = gscores k;
-    gk = gscores^T q;  gk and gv are summed over the R queries that share a head
+    p = softmax(scores);  gv = p^T g, summed over the R queries that share a head;
+    gq, gk = attention_scores_vjp(softmax_vjp(g v^T, scores))
 
     Parameters
         g: shape and dtype of q.
@@ -53,23 +52,7 @@ def causal_attention_vjp(g, q, k, v):
     """
     q, k, v = arguments.causal_attention(q, k, v)
     g = arguments.incoming(g, q, q.shape)
-    scores = _scores(q, k)
-    gscores = softmax_vjp(g @ _turned(v[:, :, None]), scores) * _scale(q)
-    gk = (_turned(gscores) @ q).sum(axis=2)
-    gv = (_turned(softmax(scores)) @ g).sum(axis=2)
-    return gscores @ k[:, :, None], gk, gv
-
-
-def _scores(q, k):
-    T, S = q.shape[-2], k.shape[-2]
-    future = np.arange(S) > np.arange(S - T, S)[:, None]  # (T, S)
-    scores = q @ _turned(k[:, :, None]) * _scale(q)  # (B, K, R, T, S)
-    return np.where(future, q.dtype.type(-np.inf), scores)
-
-
-def _scale(q):
-    return q.dtype.type(q.shape[-1] ** -0.5)
-
-
-def _turned(x):
-    return x.swapaxes(-1, -2)
+    scores = attention_scores(q, k)
+    gq, gk = attention_scores_vjp(softmax_vjp(g @ v[:, :, None].swapaxes(-1, -2), scores), q, k)
+    gv = (softmax(scores).swapaxes(-1, -2) @ g).sum(axis=2)
+    return gq, gk, gv

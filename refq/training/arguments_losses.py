@@ -12,7 +12,7 @@ REDUCTIONS = ("token_mean", "batchmean")
 def logits(student_logits, teacher_logits, temperature):
     """Two arrays (..., V) of one shape and dtype, and a temperature above 0 as a number of their dtype."""
     student, teacher = states(student_logits, teacher_logits, "_logits")
-    return student, teacher, student.dtype.type(arguments.positive("temperature", temperature))
+    return student, teacher, _temperature(temperature, student)
 
 
 def states(student, teacher, kind=""):
@@ -37,6 +37,24 @@ def distillation(student_logits, teacher_logits, targets, weight, alpha, tempera
     return student, teacher, targets, weight, student.dtype.type(_share("alpha", alpha)), temperature
 
 
+def top_k(teacher_logits, k, temperature):
+    """Logits (..., V), k of 1..V, and a temperature above 0 in their dtype."""
+    teacher = arguments.last_axis("teacher_logits", checks.as_float("teacher_logits", teacher_logits))
+    if not 1 <= checks.integer("k", k) <= teacher.shape[-1]:
+        raise ShapeError(f"k={k}; 1..{teacher.shape[-1]} is needed, as many as there are classes")
+    return teacher, int(k), _temperature(temperature, teacher)
+
+
+def top_k_kl(student_logits, teacher_log_probs, indices, temperature):
+    """Student logits (..., V), log-probabilities and classes (..., k), and a temperature above 0 in their dtype."""
+    student = arguments.last_axis("student_logits", checks.as_float("student_logits", student_logits))
+    indices = arguments.last_axis("indices", arguments.indices("indices", indices, student.shape[-1]))
+    log_probs = checks.as_float_like("teacher_log_probs", teacher_log_probs, student)
+    checks.same_shape("teacher_log_probs", log_probs, "indices", indices.shape)
+    checks.same_shape("indices", indices, "student_logits", (*student.shape[:-1], indices.shape[-1]))
+    return student, log_probs, indices, _temperature(temperature, student)
+
+
 def reduction(losses, mask, how):
     """Losses of any shape, a mask of the same, and the number that their sum is divided by."""
     losses = checks.as_float("losses", losses)
@@ -56,7 +74,11 @@ def reduction(losses, mask, how):
 
 def scalar(g, losses):
     """The gradient of a single number, in the dtype of the losses."""
-    return checks.same_shape("g", checks.as_float_like("g", g, losses), "the result", ())
+    return arguments.incoming(g, losses, ())
+
+
+def _temperature(temperature, x):
+    return x.dtype.type(arguments.positive("temperature", temperature))
 
 
 def _share(name, value):

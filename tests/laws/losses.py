@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import refq
 from tests.laws.operations import EDGES, cost, normal, softmax_cost, tenths
+from tests.support import int_arrays
 
 SHAPES = [(), (1,), (3,), (2, 2), (0,)]
 TEMPERATURES = [1.0, 2.0, 0.5, 0.7, 3.0]
@@ -43,6 +44,34 @@ def pairs_with_g(draw):
 def pair_edges_with_g():
     for forward in pair_edges():
         yield {"g": normal(4, len(forward["student_logits"]))} | forward
+
+
+@st.composite
+def states(draw):
+    """Arguments of a distance of states; some of length 0."""
+    shape = (*draw(st.sampled_from(SHAPES)), draw(st.integers(1, 5)))
+    return {"student": draw(tenths(shape)), "teacher": draw(tenths(shape))}
+
+
+@st.composite
+def states_with_g(draw):
+    forward = draw(states())
+    return {"g": draw(tenths(forward["student"].shape[:-1]))} | forward
+
+
+@st.composite
+def maps(draw):
+    """Attention scores, some hidden."""
+    student, teacher = draw(states()).values()
+    for scores in (student, teacher):
+        scores[draw(int_arrays(scores.shape, 0, 3)) == 0] = draw(st.sampled_from([-np.inf, -100, -1e4]))
+    return {"student_scores": student, "teacher_scores": teacher}
+
+
+@st.composite
+def maps_with_g(draw):
+    forward = draw(maps())
+    return {"g": draw(tenths(forward["student_scores"].shape[:-1]))} | forward
 
 
 def kl_bound(forward):

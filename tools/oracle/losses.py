@@ -1,8 +1,8 @@
 """The distillation losses at 50 digits."""
 
-from tools.oracle.numbers import Array, rows
-from tools.oracle.ops import bounded_list, softmax_row
-from tools.oracle.reals import Real, bounded, constant, exp, gradients, lift, log, shifted, total
+from tools.oracle.numbers import Array, Bounded, rows
+from tools.oracle.ops import bounded_list, dot, softmax_row
+from tools.oracle.reals import Real, bounded, constant, exp, gradients, lift, log, shifted, sqrt, total
 
 
 def kl_divergence(student_logits, teacher_logits, temperature=1, squared=True):
@@ -44,8 +44,7 @@ def kd_kl_and_grad(student_logits, teacher_logits, targets, weight, alpha=1, tem
 
     def losses(student):
         kl = [
-            forward(*pair, temperature, squared)
-            for pair in zip(rows(student), rows(lift(teacher_logits)), strict=True)
+            forward(*pair, temperature, squared) for pair in zip(rows(student), rows(lift(teacher_logits)), strict=True)
         ]
         ce = [-log_softmax_row(row)[y] for row, y in zip(rows(student), targets.data, strict=True)]
         return [[v if i in kept else Real(0) for i, v in enumerate(part)] for part in (kl, ce)]
@@ -59,6 +58,53 @@ def kd_kl_and_grad(student_logits, teacher_logits, targets, weight, alpha=1, tem
     zeros = [r if i // V in kept else Real(0) for i, r in enumerate(glogits.data)]
     kl, ce = (Array("float32", weight.shape, part) for part in losses(lift(student_logits)))
     return bounded_list([kl, ce, glogits._replace(data=zeros)])
+
+
+def top_k_log_probs(teacher_logits, k, temperature=1):
+    teacher, log_probs, indices = lift(teacher_logits), [], []
+    for row in rows(teacher):
+        order = sorted(range(len(row)), key=lambda i: (-row[i].value, i))[:k]
+        log_p = log_softmax_row(_over(row, temperature))
+        log_probs += [log_p[i] for i in order]
+        indices += order
+    shape = (*teacher.shape[:-1], k)
+    log_probs, within = bounded(Array("float32", shape, log_probs))
+    return Bounded([log_probs, Array("int32", shape, indices)], [within, Array("float32", shape, [0] * len(indices))])
+
+
+def top_k_kl(student_logits, teacher_log_probs, indices, temperature=1, squared=True, renormalize=True):
+    kept = lift(teacher_log_probs), indices, temperature, squared, renormalize
+    return bounded(_top_k_kl(lift(student_logits), *kept))
+
+
+def top_k_kl_vjp(g, student_logits, teacher_log_probs, indices, temperature=1, squared=True, renormalize=True):
+    kept = lift(teacher_log_probs), indices, temperature, squared, renormalize
+    [gstudent] = gradients(lambda student: _top_k_kl(student, *kept), g, (student_logits,))
+    return bounded(gstudent)
+
+
+def squared_error(student, teacher):
+    return _loss(_squared_error, student, teacher)
+
+
+def squared_error_vjp(g, student, teacher):
+    return _gradient(_squared_error, g, student, teacher)
+
+
+def cosine_distance(student, teacher):
+    return _loss(_cosine_distance, student, teacher)
+
+
+def cosine_distance_vjp(g, student, teacher):
+    return _gradient(_cosine_distance, g, student, teacher)
+
+
+def attention_map_error(student_scores, teacher_scores):
+    return _loss(_map_error, student_scores, teacher_scores)
+
+
+def attention_map_error_vjp(g, student_scores, teacher_scores):
+    return _gradient(_map_error, g, student_scores, teacher_scores)
 
 
 def log_softmax_row(row):
@@ -89,6 +135,37 @@ def jensen_shannon(student, teacher, temperature, squared):
 def _expectation(p, log_a, log_b):
     """A class of probability 0 adds nothing."""
     return total([w * (a - b) for w, a, b in zip(p, log_a, log_b, strict=True) if w.value] or [Real(0)])
+
+
+def _top_k_kl(student, log_probs, indices, temperature, squared, renormalize):
+    data = []
+    for row, log_p, at in zip(rows(student), rows(log_probs), rows(indices), strict=True):
+        row = _over(row, temperature)
+        if renormalize:
+            log_q, log_p, p = log_softmax_row([row[i] for i in at]), log_softmax_row(log_p), softmax_row(log_p)
+        else:
+            log_q, p = log_softmax_row(row), [exp(v) for v in log_p]
+            log_q = [log_q[i] for i in at]
+        data.append(_factor(_expectation(p, log_p, log_q), temperature, squared))
+    return Array("float32", student.shape[:-1], data)
+
+
+def _squared_error(student, teacher):
+    differences = [s - t for s, t in zip(student, teacher, strict=True)]
+    return dot(differences, differences) / Real(len(student))
+
+
+def _cosine_distance(student, teacher):
+    return Real(1) - dot(_direction(student), _direction(teacher))
+
+
+def _direction(row):
+    length = sqrt(dot(row, row))
+    return [v / length for v in row] if length.value else [Real(0)] * len(row)
+
+
+def _map_error(student, teacher):
+    return _squared_error(*([v if v.value > -100 else Real(0) for v in row] for row in (student, teacher)))
 
 
 def _over(row, temperature):

@@ -1,5 +1,6 @@
 """The operations of the models at 50 digits."""
 
+import functools
 from fractions import Fraction
 
 from tools.oracle.numbers import Array, Bounded, rounded, rows
@@ -103,6 +104,24 @@ def rope_of(x, positions, frequencies):
         data += [row[i] * c - row[i + half] * s for i, (c, s) in enumerate(turns)]
         data += [row[i + half] * c + row[i] * s for i, (c, s) in enumerate(turns)]
     return Array("float32", x.shape, data)
+
+
+def attention_scores(q, k):
+    return bounded(_attention_scores_of(lift(q), lift(k), Real("-inf")))
+
+
+def attention_scores_vjp(g, q, k):
+    return bounded_list(gradients(lambda q, k: _attention_scores_of(q, k, Real(0)), g, (q, k)))
+
+
+def _attention_scores_of(q, k, hidden):
+    B, K, R, T, d = q.shape
+    S = k.shape[2]
+    keys, data, scale = rows(k), [], constant(1 / mp.sqrt(d))
+    for n, query in enumerate(rows(q)):
+        head, seen = n // (R * T) * S, S - T + n % T + 1
+        data += [dot(query, key) * scale for key in keys[head : head + seen]] + [hidden] * (S - seen)
+    return Array("float32", (*q.shape[:-1], S), data)
 
 
 def causal_attention(q, k, v):
@@ -236,7 +255,12 @@ def _by_row(function, x):
 def _turn(angle):
     """cos and sin, computed in float64 and rounded once to float32."""
     double = (abs(angle) + 1) * mp.mpf(2) ** -50
-    return [Real(v, UNIT * abs(v) + double) for v in (mp.cos(angle), mp.sin(angle))]
+    return [Real(v, UNIT * abs(v) + double) for v in _cos_sin(angle)]
+
+
+@functools.cache
+def _cos_sin(angle):
+    return mp.cos(angle), mp.sin(angle)
 
 
 def _codes(packed, scale, zero_point, bits, length):
