@@ -104,6 +104,10 @@ COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
 @_setting("tr_scope", click.Choice(("layer", "global")), "Whose transition rate is steered.")
 @_setting("seed", click.IntRange(min=0), "Of the order of the windows.")
 @_setting("eval_every", click.IntRange(min=0), "Steps between validations; 0 for the two ends alone.")
+@_setting("lts", click.Choice(("none", "constant", "linear", "sine")), "Freeze weights that have settled on a level.")
+@_setting("gradient_l1", REAL, "Strength of the penalty on the l1 norm of the gradient.")
+@_setting("top_k", click.IntRange(min=0), "Logits of the teacher that top_k_kl is given.")
+@click.option("--teacher-cache", type=click.Path(file_okay=False), help="Keep the teacher's logits in this directory.")
 @click.option(
     "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
 )
@@ -112,7 +116,9 @@ COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
 @click.option("--resume", is_flag=True, help="Continue a run that was killed.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
 @options.as_json
-def command(teacher, out, text, val, rule, save_every, engine, threads, resume, overwrite, as_json, **settings):
+def command(
+    teacher, out, text, val, rule, save_every, teacher_cache, engine, threads, resume, overwrite, as_json, **settings
+):
     """Train a low-bit copy of the float model TEACHER to behave like it, and write it into the new directory OUT.
 
     OUT is what `refq quantize` writes, with other weights; training.csv in it is the log of the run.
@@ -120,11 +126,21 @@ def command(teacher, out, text, val, rule, save_every, engine, threads, resume, 
     from refq.app.engine import load
 
     started = time.monotonic()
+    settings["cached"] = teacher_cache is not None
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
     training = Distillation(**settings)
     try:
         history = distill_model(
-            teacher, out, (text, val), load(engine, threads), chosen, training, save_every, resume, overwrite
+            teacher,
+            out,
+            (text, val),
+            load(engine, threads),
+            chosen,
+            training,
+            save_every,
+            resume,
+            overwrite,
+            teacher_cache,
         )
     except (KeyboardInterrupt, SystemExit):
         if os.path.exists(room_of(out)):

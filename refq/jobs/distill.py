@@ -23,11 +23,11 @@ from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
+from refq.jobs.teacher import CACHED, Cache, taught
 from refq.jobs.trainer import Loop, csv, train
 from refq.training.recipe import complete
 from refq.training.step import kd_step
 from refq.training.student import SCALE, ZERO_POINT, forward_weights, grid_of, ov_freeze
-from refq.training.trace import scores, states, traced
 
 TERMS = ("kl", "ce", "reverse_kl", "js", "top_k_kl", "logit_mse", "logit_cosine", "hidden", "attention")
 
@@ -38,6 +38,9 @@ class Distillation(NamedTuple):
     freeze: projections whose weights and ranges stay at their quantized values: o and v is ov-freeze.
     loss: terms joined by +, each with a coefficient before a *, as "kl+0.1*hidden"; in "ce+kl" alone they weigh
         1 - alpha and alpha.
+    top_k: how many logits of the teacher top_k_kl is given.
+    lts: "none", or the growth of the threshold at which settled weights are frozen.
+    cached: the teacher's logits come from a cache on disk, rounded to float16; the text is then always cut alike.
     The others are settings of refq.training.recipe.RECIPE, and of the text.
     """
 
@@ -46,6 +49,8 @@ class Distillation(NamedTuple):
     alpha: float = 0.5
     temperature: float = 1.0
     reduction: str = "token_mean"
+    top_k: int = 0
+    gradient_l1: float = 0.0
     quantizer: str = "lsq"
     activations: int | None = None
     optimizer: str = "adamw"
@@ -60,6 +65,8 @@ class Distillation(NamedTuple):
     clip: float = 1.0
     tr_lambda: float = 5e-3
     tr_scope: str = "layer"
+    lts: str = "none"
+    cached: bool = False
     seed: int = 0
     eval_every: int = 0
 
@@ -87,6 +94,7 @@ def distill_model(
     save_every=50,
     resume=False,
     overwrite=False,
+    teacher_cache=None,
 ):  # noqa: B008, E501
     """Train a low-bit student of a float model, and write it as quantize would.
 
@@ -99,6 +107,7 @@ def distill_model(
         training: Distillation.
         save_every: steps between two checkpoints of the run.
         resume, overwrite: as quantize_model has them.
+        teacher_cache: a directory, if `training.cached`.
     Returns
         history: float64, the columns of refq.jobs.trainer.COLUMNS; None if `out` was complete already.
     Raises
@@ -125,7 +134,12 @@ def distill_model(
             done = begin(room, record, resume)
             config, weights = load_model(teacher, engine)
             params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
-            loop = _loop(engine, (config, weights), recipe, (tokens, held_out), training)
+            cache = None
+            if training.cached:
+                identity = {"inputs": digests, "text": text_digests["text"], "temperature": training.temperature}
+                shape = windows_in(tokens, training.context), training.context, config["vocab_size"]
+                cache = Cache(teacher_cache, identity, shape, training.top_k)
+            loop = _loop(engine, (config, weights), recipe, (tokens, held_out, cache), training)
             params, _, history = train(room, loop._replace(save_every=save_every), params)
             source = Source(as_checkpoint(checkpoint, params, recipe, engine), engine, options, grids_of(params))
             write_shards(room, shards, source, record, done)
@@ -139,6 +153,12 @@ def distill_model(
 def recipe_of(options, training):
     """The recipe of kd_step; `frozen` is filled by start_student."""
     losses = parse_loss(training.loss, training.alpha)
+    if ("top_k_kl" in losses) != (training.top_k > 0):
+        raise UsageError(
+            f"--top-k {training.top_k} with --loss {training.loss}; the term top_k_kl and --top-k go together"
+        )
+    if training.cached and not CACHED.issuperset(losses):
+        raise UsageError(f"--teacher-cache holds logits; --loss {training.loss} asks for more")
     talr = training.schedule == "talr"
     return complete(
         {
@@ -157,6 +177,8 @@ def recipe_of(options, training):
             "warmup": training.warmup,
             "steps": training.steps,
             "transition": {"strength": training.tr_lambda, "scope": training.tr_scope} if talr else None,
+            "gradient_l1": training.gradient_l1,
+            "lottery": None if training.lts == "none" else {"growth": training.lts, "warmup": training.steps // 5},
         }
     )
 
@@ -256,14 +278,17 @@ def memory_needed(checkpoint, training):
 
 
 def _loop(engine, teacher, recipe, texts, training):
-    config, weights = teacher
-    tokens, held_out = texts
+    config, _ = teacher
+    tokens, held_out, cache = texts
 
     def batch(number):
         shape = training.batch, training.context, training.seed
-        now, targets, _ = batch_at(tokens, number, *shape)
-        return {"tokens": now, "targets": targets, "mask": np.ones(now.shape, bool)} | taught(
-            engine, teacher, now, recipe
+        now, targets, numbers = batch_at(tokens, number, *shape, shift=cache is None)
+        found = {"tokens": now, "targets": targets, "mask": np.ones(now.shape, bool)}
+        if cache is None:
+            return found | taught(engine, teacher, now, recipe, training.top_k)
+        return found | cache.taught(
+            numbers, lambda at: taught(engine, teacher, now[at : at + 1], recipe, training.top_k)
         )
 
     def evaluate(params):
@@ -274,19 +299,3 @@ def _loop(engine, teacher, recipe, texts, training):
     step = functools.partial(kd_step, config=config, recipe=recipe, ops=engine)
     loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)
     return loop if held_out is None else loop._replace(evaluate=evaluate)
-
-
-def taught(engine, teacher, tokens, recipe):
-    """What the teacher says of a batch, as far as the losses ask for it."""
-    config, weights = teacher
-    losses = set(recipe["losses"])
-    if losses == {"ce"}:
-        return {}
-    ops, trace = traced(engine)
-    logits = engine.llama_forward(weights, tokens, config, ops)
-    found = {"teacher_logits": logits}
-    if "hidden" in losses:
-        found["teacher_hidden"] = states(trace)
-    if "attention" in losses:
-        found["teacher_attention"] = scores(trace, engine)
-    return found

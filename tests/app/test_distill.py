@@ -168,11 +168,70 @@ def test_divergence_stops_with_step_and_advice(teacher, text, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+SETTINGS = {
+    "every term of the logits": ("--loss", "kl+ce+reverse_kl+js+logit_mse+0.5*logit_cosine"),
+    "hidden states and attention maps": ("--loss", "kl+0.1*hidden+0.1*attention"),
+    "the largest logits": ("--loss", "top_k_kl", "--top-k", "3", "--temperature", "2"),
+    "transition rates": ("--schedule", "talr"),
+    "one transition rate": ("--schedule", "talr", "--tr-scope", "global", "--optimizer", "sgd"),
+    "settled weights": ("--lts", "linear"),
+    "the gradient's norm": ("--gradient-l1", "0.01"),
+    "activations": ("--activations", "8"),
+    "everything frozen": ("--freeze", "all"),
+    "adam": ("--optimizer", "adam", "--weight-decay", "0.1", "--schedule", "linear", "--warmup", "2"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_every_setting_trains_and_resumes(case, teacher, text, tmp_path, monkeypatch):
+    arguments = ("--text", text, *OPTIONS, *SETTINGS[case])
+    found = run("distill", teacher, tmp_path / "whole", *arguments)
+    assert found.exit_code == 0, found.stderr
+    real = trainer.save_state
+
+    def save(room, params, state, history):
+        real(room, params, state, history)
+        if state["step"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_state", save)
+        assert run("distill", teacher, tmp_path / "out", *arguments).exit_code == 130
+    assert run("distill", teacher, tmp_path / "out", *arguments, "--resume").exit_code == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("loss", [("kl",), ("top_k_kl", "--top-k", "4")], ids=["all", "largest"])
+def test_with_a_cache_the_teacher_runs_once(loss, teacher, text, tmp_path, monkeypatch):
+    calls = []
+    real = distill.taught
+    monkeypatch.setattr(distill, "taught", lambda *args: calls.append(1) or real(*args))
+    arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache", "--loss", *loss)
+    assert run("distill", teacher, tmp_path / "first", *arguments).exit_code == 0
+    assert len(calls) == 8
+    assert run("distill", teacher, tmp_path / "second", *arguments).exit_code == 0
+    assert len(calls) == 8
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+
+
+def test_a_damaged_cache_is_made_again(teacher, text, tmp_path):
+    arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache")
+    assert run("distill", teacher, tmp_path / "first", *arguments).exit_code == 0
+    [cache] = (tmp_path / "cache").iterdir()
+    raw = bytearray(cache.read_bytes())
+    raw[-3000::7] = bytes(len(raw[-3000::7]))
+    cache.write_bytes(raw)
+    assert run("distill", teacher, tmp_path / "second", *arguments).exit_code == 0
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+
+
 REFUSED = {
     "no term": (("--loss", "kl+love"), 2, "'love'"),
     "a term twice": (("--loss", "kl+kl"), 2, "twice"),
     "a factor that is none": (("--loss", "x*kl"), 2, "'x*kl'"),
     "a projection that is none": (("--freeze", "o,x"), 2, "q, k, v, o"),
+    "largest logits without a number": (("--loss", "top_k_kl"), 2, "go together"),
+    "states from a cache": (("--loss", "kl+hidden", "--teacher-cache", "cache"), 2, "asks for more"),
     "a context that the model has not": (("--context", "100000"), 2, "--context 100000"),
 }
 
