@@ -201,7 +201,7 @@ def _sizes(value):
 
 
 def _literal(node):
-    """A literal in JSON form: decimals float32, integers int32, dtype(..) as it says; a tuple is a list."""
+    """A literal in JSON form: decimals float32, integers int32, dtype(..) as it says; tuples and names are lists."""
     if isinstance(node, ast.Tuple):
         return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Dict):
@@ -210,6 +210,8 @@ def _literal(node):
     if isinstance(node, ast.Call):
         dtype, node = node.func.id, node.args[0]
     value = ast.literal_eval(node)
+    if isinstance(value, list) and any(isinstance(item, str) for item in value):
+        return value
     if not isinstance(value, list):
         return value if dtype is None else {"dtype": dtype, "shape": [], "data": [value]}
     shape, flat = [], value

@@ -1,6 +1,7 @@
 """How a student is trained: every setting of a step, with its default."""
 
 from refq.errors import GridError
+from refq.training import arguments_step as arguments
 
 RECIPE = {
     # the grids of the weights
@@ -55,12 +56,13 @@ def complete(recipe):
     """A recipe with the defaults for what it leaves out.
 
     Raises
-        GridError: a setting that does not exist, or a choice that is none.
+        GridError: a setting or a term that does not exist, or a choice that is none.
 
     >>> complete({"bits": 2})["optimizer"]
     'adamw'
     """
     whole = _merged(RECIPE, recipe)
+    arguments.terms(whole["losses"])
     for name, defaults in (("transition", TRANSITION), ("lottery", LOTTERY)):
         if whole[name] is not None:
             whole[name] = _merged(defaults, whole[name])

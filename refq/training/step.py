@@ -3,6 +3,7 @@
 import numpy as np
 
 import refq
+from refq.training import arguments_step as arguments
 from refq.training.lottery_step import settle
 from refq.training.recipe import complete
 from refq.training.student import SCALE, forward_weights, surrogate_gradients, weight_names
@@ -26,20 +27,31 @@ def kd_gradients(params, batch, config, recipe, ops=None):
         recipe: dict; what it leaves out has the value of refq.training.recipe.RECIPE.
         ops: the engine; None for refq.
     Returns
-        report: dict: "losses" (dict: "loss" and each term), "logits", "codes" and "used" (name -> g_hat).
-        gradients: dict, name -> gradient of every parameter that is trained.
+        report: dict: "losses" (dict of floats: "loss" and each term), "logits" (B, T, V), "codes" (name -> int32,
+            (out, groups, group_size)) and "used" (name -> g_hat).
+        gradients: dict, name -> gradient of every parameter that is not frozen.
     Raises
-        as the functions it is made of.
+        GridError: a recipe, or a batch without what the losses need.
+        ShapeError: scales that do not fit their weight; else as the functions it is made of.
+
+    >>> params = {"model.embed_tokens.weight": np.float32([[-1], [1]]), "model.norm.weight": np.float32([1])}
+    >>> config = {"num_hidden_layers": 0, "head_dim": 2, "rms_norm_eps": 3.0, "rope_theta": 1.0, "rope_scaling": None}
+    >>> batch = {"tokens": np.array([[1]]), "mask": np.array([[True]]), "teacher_logits": np.float32([[[0, 0]]])}
+    >>> report, gradients = kd_gradients(params, batch, config, {"losses": {"logit_mse": 1.0}})
+    >>> report["losses"], gradients["model.norm.weight"]
+    ({'logit_mse': 0.25, 'loss': 0.25}, array([0.5], dtype=float32))
 
     Source: Oh! We Freeze (2403.18159) and AIMET's KD-QAT example; SPEC says what is our choice.
     Spec: kd_gradients
     """
     ops, recipe = ops or refq, complete(recipe)
+    arguments.batch(batch, recipe["losses"])
+    arguments.frozen(recipe["frozen"], params)
     weights, codes = forward_weights(params, recipe, ops)
     names = [name for name in weight_names(params) if name not in recipe["frozen"]]
     inputs = batch, config, recipe, ops
     losses, logits, used = loss_gradients(weights, names, *inputs)
-    if recipe["gradient_l1"]:
+    if recipe["gradient_l1"] and codes:
         losses["gradient_l1"], used = penalized(weights, used, sorted(codes), *inputs)
     gradients = surrogate_gradients(params, used, recipe, ops)
     return {"losses": losses, "logits": logits, "codes": codes, "used": used}, gradients
@@ -57,7 +69,14 @@ def kd_step(params, state, batch, config, recipe, ops=None):
             "codes", "running" and "rates", see refq.training.transition_step.
         report: that of kd_gradients, with "gradients" (before clipping), "norm", "learning_rate" and "transitions".
     Raises
-        NonFiniteError: a gradient is not finite.
+        as kd_gradients; NonFiniteError if a gradient is not finite.
+
+    >>> params = {"model.embed_tokens.weight": np.float32([[-1], [1]]), "model.norm.weight": np.float32([1])}
+    >>> config = {"num_hidden_layers": 0, "head_dim": 2, "rms_norm_eps": 3.0, "rope_theta": 1.0, "rope_scaling": None}
+    >>> batch = {"tokens": np.array([[1]]), "mask": np.array([[True]]), "teacher_logits": np.float32([[[0, 0]]])}
+    >>> recipe = {"losses": {"logit_mse": 1.0}, "optimizer": "sgd", "learning_rate": 0.5, "clip": None}
+    >>> kd_step(params, {}, batch, config, recipe)[0]["model.norm.weight"]
+    array([0.75], dtype=float32)
 
     Source: Oh! We Freeze (2403.18159); Scheduling Weight Transitions (2404.19248), algorithm 1, where it is asked for.
     Spec: kd_step
@@ -65,7 +84,7 @@ def kd_step(params, state, batch, config, recipe, ops=None):
     ops, recipe, step = ops or refq, complete(recipe), state.get("step", 0) + 1
     report, gradients = kd_gradients(params, batch, config, recipe, ops)
     report["gradients"] = gradients = {name: g for name, g in gradients.items() if _is_trained(name, recipe)}
-    clipped, report["norm"] = ops.clip_gradients(gradients, recipe["clip"] or np.inf)
+    clipped, report["norm"] = ops.clip_gradients(gradients, np.inf if recipe["clip"] is None else recipe["clip"])
     multiplier = _SCHEDULES[recipe["schedule"]](ops)(step - 1, recipe["steps"], recipe["warmup"])
     report["transitions"], transitions = observed(report["codes"], state, recipe, step, ops)
     report["learning_rate"] = recipe["learning_rate"] * multiplier

@@ -1,4 +1,4 @@
-"""What a student in training is: latent weights and their grids in one flat dict, and the weights its forward pass uses.
+"""A student in training: latent weights and their grids in one flat dict, and the weights its forward pass uses.
 
 "<layer>.weight" float (out, in), with "<layer>.weight_scale" (out or 1, groups) where it is quantized, and there
 "<layer>.weight_zero_point" int32 of the same shape, or none for 0. All else is used as it is.
@@ -10,6 +10,7 @@ from refq.errors import GridError
 from refq.grids.affine import fake_quantize
 from refq.grids.groups import to_groups
 from refq.ranges.float16 import float16_scale
+from refq.training import arguments_step as arguments
 
 SCALE, ZERO_POINT = "_scale", "_zero_point"
 PROJECTIONS = {"q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj"}
@@ -29,7 +30,8 @@ def ov_freeze(params, qmin, qmax, projections=("o", "v")):
         params: a new dict with those weights on their grids, and their scales rounded to float16.
         frozen: sorted list of names that no step may change: weight, scale, zero point and bias of each.
     Raises
-        GridError: a projection that is none, or whose weight has no grid.
+        GridError: a projection that is none or that params does not have, or whose weight has no grid.
+        ShapeError: scales that do not fit their weight.
 
     >>> params = {"layers.0.self_attn.v_proj.weight": np.float32([[0.6]])}
     >>> params["layers.0.self_attn.v_proj.weight_scale"] = np.float32([[0.5]])
@@ -52,6 +54,7 @@ def ov_freeze(params, qmin, qmax, projections=("o", "v")):
                 raise GridError(
                     f"{name} has no {name}{SCALE}; only a quantized weight can be frozen at its quantized value"
                 )
+            _check(params, name)
             fixed[name + SCALE] = float16_scale(params[name + SCALE])
             groups = grouped(fixed, name, params[name])
             fixed[name] = fake_quantize(groups, *grid_of(fixed, name), qmin, qmax).reshape(params[name].shape)
@@ -74,6 +77,7 @@ def forward_weights(params, recipe, ops):
     for name in weight_names(params):
         weights[name] = params[name]
         if name + SCALE in params and name not in recipe["frozen"]:
+            _check(params, name)
             grid = (*grid_of(params, name), qmin, qmax)
             groups = grouped(params, name, params[name])
             if recipe["quantizer"] == "soft":
@@ -99,7 +103,7 @@ def surrogate_gradients(params, used, recipe, ops):
         else:
             gx, gscale = ops.lsq_vjp(*args)
         gradients[name] = gx.reshape(g.shape)
-        if gscale is not None:
+        if gscale is not None and name + SCALE not in recipe["frozen"]:
             scale = params[name + SCALE]
             factor = scale.dtype.type(ops.lsq_gradient_scale(g.size // scale.size, qmax))
             gradients[name + SCALE] = gscale.reshape(scale.shape) * factor
@@ -121,6 +125,10 @@ def grid_of(params, name):
 def grouped(params, name, w):
     """An array of the shape of a weight as (out, groups, group_size)."""
     return to_groups(w, w.shape[1] // params[name + SCALE].shape[1])
+
+
+def _check(params, name):
+    arguments.quantized(name, params[name], params[name + SCALE], params.get(name + ZERO_POINT))
 
 
 def _projection(name):

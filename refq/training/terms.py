@@ -3,6 +3,7 @@
 import numpy as np
 
 from refq import tape
+from refq.training import arguments_step as arguments
 from refq.training.activations import quantized_inputs
 from refq.training.trace import scores, states, traced
 
@@ -12,11 +13,11 @@ def loss_gradients(weights, names, batch, config, recipe, ops):
     leaves = {name: tape.Tensor(weights[name]) for name in names}
     lifted, trace = traced(tape.lift(ops))
     page_ops = lifted if recipe["activations"] is None else quantized_inputs(lifted, recipe["activations"])
-    logits = ops.llama_forward(weights | leaves, batch["tokens"], config, page_ops)
+    logits = _tensor(ops.llama_forward(weights | leaves, batch["tokens"], config, page_ops))
     losses, seeds = _from_logits(logits, batch, recipe, ops)
     for name, coefficient in recipe["losses"].items():
         if name not in ("kl", "ce"):
-            loss = _TERMS[name](logits, trace, batch, recipe, lifted)
+            loss = _tensor(_TERMS[name](logits, trace, batch, recipe, lifted))
             losses[name] = float(loss.value)
             seeds.append((loss, np.full((), coefficient, loss.dtype)))
     losses["loss"] = sum(coefficient * losses[name] for name, coefficient in recipe["losses"].items())
@@ -43,17 +44,23 @@ def penalized(weights, used, names, batch, config, recipe, ops):
 
 def _from_logits(logits, batch, recipe, ops):
     """KL and cross-entropy with their gradient in one fused call."""
-    weight = ops.reduce_loss_vjp(
-        np.ones((), logits.dtype), np.zeros(batch["mask"].shape, logits.dtype), batch["mask"], recipe["reduction"]
-    )
     kl, ce = (recipe["losses"].get(name, 0.0) for name in ("kl", "ce"))
     if kl + ce == 0:
         return {}, []
-    teacher = batch.get("teacher_logits", logits.value)  # without a teacher: plain cross-entropy
+    weight = ops.reduce_loss_vjp(
+        np.ones((), logits.dtype), np.zeros(logits.shape[:-1], logits.dtype), batch["mask"], recipe["reduction"]
+    )
+    teacher = batch["teacher_logits"] if kl else logits.value
     settings = kl / (kl + ce), recipe["temperature"], recipe["temperature_squared"]
     each = ops.kd_kl_and_grad(logits.value, teacher, batch["targets"], weight * weight.dtype.type(kl + ce), *settings)
     total = [float((weight * loss).sum(dtype=np.float64)) for loss in each[:2]]
-    return dict(zip(("kl", "ce"), total, strict=True)), [(logits, each[2])]
+    losses = {"kl": total[0], "ce": total[1]} if kl else {"ce": total[1]}
+    return losses, [(logits, each[2])]
+
+
+def _tensor(x):
+    """Where everything that something depends on is frozen, it is a plain array."""
+    return x if isinstance(x, tape.Tensor) else tape.Tensor(np.asarray(x))
 
 
 def _reduced(loss, batch, recipe, ops):
@@ -75,14 +82,16 @@ def _top_k(logits, trace, batch, recipe, ops):
 
 
 def _hidden(logits, trace, batch, recipe, ops):
-    pairs = zip(states(trace), batch["teacher_hidden"], strict=True)
+    student = states(trace)
+    pairs = zip(student, arguments.as_many("teacher_hidden", batch["teacher_hidden"], student), strict=True)
     return sum((_reduced(ops.squared_error(x, y), batch, recipe, ops) for x, y in pairs), np.zeros((), logits.dtype))
 
 
 def _attention(logits, trace, batch, recipe, ops):
-    total = np.zeros((), logits.dtype)
-    for student, teacher in zip(scores(trace, ops), batch["teacher_attention"], strict=True):
-        error = ops.attention_map_error(student, teacher)  # (B, K, R, T)
+    total, student = np.zeros((), logits.dtype), scores(trace, ops)
+    teacher = arguments.as_many("teacher_attention", batch["teacher_attention"], student)
+    for x, y in zip(student, teacher, strict=True):
+        error = ops.attention_map_error(x, y)  # (B, K, R, T)
         mask = np.broadcast_to(batch["mask"][:, None, None], error.shape)
         total = ops.reduce_loss(error, mask, recipe["reduction"]) + total
     return total

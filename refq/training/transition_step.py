@@ -5,6 +5,8 @@ state["running"]  scope -> running transition rate K; a scope is a weight's name
 state["rates"]    scope -> learning rate U of the quantized weights, under transition-rate scheduling
 """
 
+import numpy as np
+
 from refq.training.recipe import TRANSITION
 
 
@@ -26,8 +28,8 @@ def observed(codes, state, recipe, step, ops):
         initial = ops.initial_target(recipe["bits"], scheduled["strength"])
         target = ops.target_rate(initial, step - 1, recipe["steps"])
     for scope, names in scopes.items():
-        count = sum(codes[name].size for name in names)
-        rate[scope] = sum(ops.transition_rate(codes[name], before[name]) * codes[name].size for name in names) / count
+        joined = (np.concatenate([part[name].reshape(-1) for name in names]) for part in (codes, before))
+        rate[scope] = ops.transition_rate(*joined)
         running[scope] = ops.running_rate(state.get("running", {}).get(scope, 0.0), rate[scope], momentum)
         if scheduled:
             known = state.get("rates", {}).get(scope, recipe["learning_rate"])

@@ -1,0 +1,61 @@
+"""The arguments of the training step, each by its rule: both engines run the same page."""
+
+from refq import checks
+from refq.errors import GridError, ShapeError
+from refq.training import arguments
+
+TEACHER = {  # what a term needs of the batch, beside tokens and mask
+    "kl": ("targets", "teacher_logits"),
+    "ce": ("targets",),
+    "reverse_kl": ("teacher_logits",),
+    "js": ("teacher_logits",),
+    "top_k_kl": ("teacher_log_probs", "teacher_indices"),
+    "logit_mse": ("teacher_logits",),
+    "logit_cosine": ("teacher_logits",),
+    "hidden": ("teacher_hidden",),
+    "attention": ("teacher_attention",),
+}
+
+
+def terms(losses):
+    """Names of terms with coefficients above 0, at least one."""
+    for name, coefficient in losses.items():
+        if name not in TEACHER:
+            raise GridError(f"losses has no term {name!r}; {', '.join(TEACHER)} are there")
+        if not 0 < coefficient < float("inf"):
+            raise GridError(f"the coefficient of {name} is {coefficient}; a finite number above 0 is needed")
+    if not losses:
+        raise GridError("losses is empty; at least one term is needed")
+
+
+def batch(batch, losses):
+    """A batch that has what its terms need."""
+    needed = {key: name for name in losses for key in TEACHER[name]}
+    for key, why in ({"tokens": "the model", "mask": "reduce_loss"} | needed).items():
+        if key not in batch:
+            raise GridError(f"the batch has no {key}, which {why} needs")
+
+
+def frozen(names, params):
+    """Names that params has: a misspelt one would be trained."""
+    for name in names:
+        if name not in params:
+            raise GridError(f"frozen has {name!r}, which is none of params")
+
+
+def quantized(name, weight, scale, zero_point):
+    """A weight (out, in), scales (out or 1, groups) above 0, groups dividing in, and zero points like the scales."""
+    arguments.above_zero(f"{name}_scale", checks.as_float_like(f"{name}_scale", scale, checks.as_float(name, weight)))
+    if weight.ndim != 2 or scale.ndim != 2 or scale.shape[0] not in (1, len(weight)) or scale.shape[1] == 0:
+        raise ShapeError(f"{name} {weight.shape} has scales {scale.shape}; (out, in) and (out or 1, groups) are needed")
+    if weight.shape[1] % scale.shape[1]:
+        raise ShapeError(f"{scale.shape[1]} scales a row do not divide the {weight.shape[1]} inputs of {name}")
+    if zero_point is not None:
+        checks.same_shape(f"{name}_zero_point", zero_point, f"{name}_scale", scale.shape)
+
+
+def as_many(name, teacher, student):
+    """As many arrays of the teacher as the student has."""
+    if len(teacher) != len(student):
+        raise ShapeError(f"{name} has {len(teacher)} arrays; the student has {len(student)}")
+    return teacher

@@ -1,0 +1,159 @@
+"""One training step at 50 digits."""
+
+from fractions import Fraction
+
+from tools.oracle import grids, optimizers, transitions
+from tools.oracle.distilled import distilled
+from tools.oracle.numbers import Array, Bounded, rounded
+from tools.oracle.reals import Real, bounded, constant, lift, mp, sqrt, total
+from tools.oracle.student import CLEAR, SCALE, check_clear, check_clear_half, grid_of
+
+RECIPE = {"bits": 4, "quantizer": "lsq", "sharpness": 0, "beta": 1, "activations": None, "frozen": []}
+RECIPE |= {"losses": {"kl": 1}, "temperature": 1, "temperature_squared": True, "top_k_renormalize": True}
+RECIPE |= {"reduction": "token_mean", "optimizer": "adamw", "weight_decay": 0, "clip": 1, "momentum": Fraction(0.9)}
+RECIPE |= {"betas": [Fraction(0.9), Fraction(0.999)], "eps": Fraction(1e-8)}
+RECIPE |= {"learning_rate": Fraction(1e-3), "scale_learning_rate": Fraction(1e-4)}
+RECIPE |= {"schedule": "cosine", "warmup": 0, "steps": 300, "transition": None}
+TRANSITION = {"strength": Fraction(5e-3), "momentum": Fraction(0.99), "scope": "layer", "rule": "additive"}
+SMALLEST = Fraction(1, 2**24)  # scale
+ABOVE = 1000  # times eps: the smallest gradient that Adam is shown
+
+
+def kd_gradients(params, batch, config, recipe):
+    found = distilled(params, batch, config, RECIPE | recipe)
+    return _parted([_report(found), _bounded(found.gradients)])
+
+
+def kd_step(params, state, batch, config, recipe):
+    recipe, step = RECIPE | recipe, state.get("step", 0) + 1
+    scheduled = recipe["transition"] and TRANSITION | recipe["transition"]
+    found = distilled(params, batch, config, recipe)
+    gradients = {name: g for name, g in found.gradients.items() if not (scheduled is not None and name.endswith(SCALE))}
+    clipped, norm = _clipped(gradients, recipe["clip"])
+    multiplier = _multiplier(recipe, step - 1)
+    seen, now = _transitions(found.codes, state, recipe, scheduled, step)
+    weights, moments = {}, {}
+    for name, g in clipped.items():
+        rate = multiplier * recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        if scheduled is not None and name in found.codes:
+            rate = now["rates"][_scope(name, scheduled)].value.data[0]
+        known = state.get("moments", {}).get(name)
+        weights[name], moments[name] = _optimized(name, params[name], g, known, rate, recipe | {"step": step})
+    new = params | _bounded(weights)
+    _check_clear_after(new, found.codes, recipe)
+    report = _report(found) | {"gradients": _bounded(gradients), "norm": _number(norm), "transitions": seen}
+    report["learning_rate"] = _close(recipe["learning_rate"] * multiplier)
+    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now
+    return _parted([new, state, report])
+
+
+def _clipped(gradients, limit):
+    norm = sqrt(total([v * v for g in gradients.values() for v in g.data] or [Real(0)]))
+    if limit is None:
+        return gradients, norm
+    factor = Real(limit) / (norm + constant(Fraction(1, 10**6)))
+    if abs(factor.value - 1) < CLEAR.numerator / mp.mpf(CLEAR.denominator):
+        raise ArithmeticError(f"a norm of {norm.value} is too near to the limit {limit}")
+    if factor.value > 1:
+        return gradients, norm
+    return {name: g._replace(data=[factor * v for v in g.data]) for name, g in gradients.items()}, norm
+
+
+def _multiplier(recipe, at):
+    schedules = {"cosine": optimizers.cosine_schedule, "linear": optimizers.linear_schedule}
+    schedule = schedules.get(recipe["schedule"], optimizers.step_schedule)
+    return schedule(at, recipe["steps"], recipe["warmup"]).value.data[0]
+
+
+def _transitions(codes, state, recipe, scheduled, step):
+    """What the report says of them, and the state after them."""
+    rule = TRANSITION if scheduled is None else scheduled
+    before, scopes, seen, now = state.get("codes", codes), {}, {"rate": {}, "running": {}}, {"running": {}, "rates": {}}
+    for name in codes:
+        scopes.setdefault(_scope(name, rule), []).append(name)
+    initial = transitions.initial_target(recipe["bits"], rule["strength"]).value.data[0]
+    target = transitions.target_rate(initial, step - 1, recipe["steps"])
+    for scope, names in scopes.items():
+        joined = [Array("int32", (), [q for name in names for q in part[name].data]) for part in (codes, before)]
+        seen["rate"][scope] = transitions.transition_rate(*joined)
+        last = state.get("running", {}).get(scope, 0)
+        running = transitions.running_rate(last, seen["rate"][scope].value.data[0], rule["momentum"])
+        seen["running"][scope] = now["running"][scope] = running
+        if scheduled is not None:
+            known = state.get("rates", {}).get(scope, recipe["learning_rate"])
+            args = known, target.value.data[0], running.value.data[0]
+            rest = {"additive": (recipe["learning_rate"],)}.get(rule["rule"], ())
+            now["rates"][scope] = getattr(transitions, f"talr_{rule['rule']}")(*args, *rest)
+    return seen | ({} if scheduled is None else {"target": target, "learning_rate": now["rates"]}), now
+
+
+def _scope(name, rule):
+    return "all" if rule["scope"] == "global" else name
+
+
+def _optimized(name, w, g, known, rate, recipe):
+    decay = 0 if name.endswith(SCALE) or len(w.shape) < 2 else recipe["weight_decay"]
+    old, after = lift(w).data, []
+    if recipe["optimizer"] == "sgd":
+        velocity = [Real(0)] * len(old) if known is None else lift(known).data
+        coupled = [v + constant(decay) * x if decay else v for v, x in zip(g.data, old, strict=True)]
+        state = g._replace(data=[constant(recipe["momentum"]) * v + d for v, d in zip(velocity, coupled, strict=True)])
+        after = [x - constant(rate) * v for x, v in zip(old, state.data, strict=True)]
+    else:
+        known = known or Array(w.dtype, (2, *w.shape), [Fraction(0)] * 2 * len(old))
+        kept, data = constant(1 - Fraction(rate) * Fraction(decay)) if decay else Real(1), g.data
+        _check_above(name, data, recipe["eps"])
+        if recipe["optimizer"] == "adam":
+            kept, data = Real(1), [v + constant(decay) * x if decay else v for v, x in zip(data, old, strict=True)]
+        u, state = optimizers.direction(data, known, recipe["step"], recipe["betas"], recipe["eps"])
+        after = [(kept * x if decay else x) - constant(rate) * v for x, v in zip(old, u, strict=True)]
+    if name.endswith(SCALE):
+        after = [Real(SMALLEST) if x.value < float(SMALLEST) else x for x in after]
+    return g._replace(data=after), state
+
+
+def _check_above(name, data, eps):
+    """Where a gradient is as small as eps, or as its own error, Adam makes a large step of a rounding error."""
+    for v in data:
+        if v.value and not abs(v.value) > max(ABOVE * eps, ABOVE * v.error):
+            raise ArithmeticError(f"{name} has a gradient of {v.value}, too small for eps or for its error {v.error}")
+
+
+def _check_clear_after(new, codes, recipe):
+    """The codes and the stored scales of the next step are as clear as those of this one."""
+    exact = {name: w.value if isinstance(w, Bounded) else w for name, w in new.items()}
+    for name in codes:
+        check_clear(grid_of(exact, name, *grids.integer_range(recipe["bits"])), f"{name} after the step")
+        if isinstance(new.get(name + SCALE), Bounded):
+            check_clear_half(exact[name + SCALE].data)
+
+
+def _report(found):
+    losses = {name: _number(loss) for name, loss in found.losses.items()}
+    return {"losses": losses, "logits": bounded(found.logits), "codes": found.codes, "used": _bounded(found.used)}
+
+
+def _bounded(arrays):
+    return {name: bounded(array) for name, array in arrays.items()}
+
+
+def _number(real):
+    """A float64 number without axes, with the error that a float32 computation of it has."""
+    value, within = bounded(Array("float32", (), [real]))
+    return Bounded(value._replace(dtype="float64"), within)
+
+
+def _close(value):
+    exact = rounded(Fraction(value), "float64")
+    return Bounded(Array("float64", (), [exact]), Array("float32", (), [rounded(abs(exact) * optimizers.CLOSE)]))
+
+
+def _parted(value):
+    """An object or a list with results in it, as one result: the values, and the bounds in the same places."""
+    if isinstance(value, dict):
+        parts = {name: _parted(item) for name, item in value.items()}
+        return Bounded({n: p.value for n, p in parts.items()}, {n: p.within for n, p in parts.items()})
+    if isinstance(value, list):
+        parts = [_parted(item) for item in value]
+        return Bounded([p.value for p in parts], [p.within for p in parts])
+    return value if isinstance(value, Bounded) else Bounded(value, None)
