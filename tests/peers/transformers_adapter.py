@@ -4,11 +4,16 @@ import importlib.metadata
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
 from transformers.models.llama import modeling_llama
 
 NAME, __version__ = "transformers", importlib.metadata.version("transformers")
-__all__ = ["rms_norm", "rope_frequencies", "rope", "rope_vjp", "llama_forward"]
+__all__ = ["rms_norm", "rope_frequencies", "rope", "rope_vjp", "llama_forward", "cosine_schedule", "linear_schedule"]
 
 
 def rms_norm(x, weight, eps):
@@ -60,6 +65,19 @@ def llama_forward(params, tokens, config):
         raise NotImplementedError(f"transformers has no place for, or needs, {left}")
     with torch.no_grad():
         return model(torch.from_numpy(tokens.astype(np.int64))).logits.numpy()
+
+
+def cosine_schedule(step, steps, warmup=0):
+    return _multiplier(get_cosine_schedule_with_warmup, step, steps, warmup)
+
+
+def linear_schedule(step, steps, warmup=0):
+    return _multiplier(get_linear_schedule_with_warmup, step, steps, warmup)
+
+
+def _multiplier(schedule, step, steps, warmup):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    return float(schedule(optimizer, warmup, steps).lr_lambdas[0](step))
 
 
 def _rotation(x, positions, frequencies):
