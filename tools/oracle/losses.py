@@ -74,37 +74,37 @@ def top_k_log_probs(teacher_logits, k, temperature=1):
 
 def top_k_kl(student_logits, teacher_log_probs, indices, temperature=1, squared=True, renormalize=True):
     kept = lift(teacher_log_probs), indices, temperature, squared, renormalize
-    return bounded(_top_k_kl(lift(student_logits), *kept))
+    return bounded(top_k_kl_of(lift(student_logits), *kept))
 
 
 def top_k_kl_vjp(g, student_logits, teacher_log_probs, indices, temperature=1, squared=True, renormalize=True):
     kept = lift(teacher_log_probs), indices, temperature, squared, renormalize
-    [gstudent] = gradients(lambda student: _top_k_kl(student, *kept), g, (student_logits,))
+    [gstudent] = gradients(lambda student: top_k_kl_of(student, *kept), g, (student_logits,))
     return bounded(gstudent)
 
 
 def squared_error(student, teacher):
-    return _loss(_squared_error, student, teacher)
+    return _loss(error_row, student, teacher)
 
 
 def squared_error_vjp(g, student, teacher):
-    return _gradient(_squared_error, g, student, teacher)
+    return _gradient(error_row, g, student, teacher)
 
 
 def cosine_distance(student, teacher):
-    return _loss(_cosine_distance, student, teacher)
+    return _loss(cosine_row, student, teacher)
 
 
 def cosine_distance_vjp(g, student, teacher):
-    return _gradient(_cosine_distance, g, student, teacher)
+    return _gradient(cosine_row, g, student, teacher)
 
 
 def attention_map_error(student_scores, teacher_scores):
-    return _loss(_map_error, student_scores, teacher_scores)
+    return _loss(map_row, student_scores, teacher_scores)
 
 
 def attention_map_error_vjp(g, student_scores, teacher_scores):
-    return _gradient(_map_error, g, student_scores, teacher_scores)
+    return _gradient(map_row, g, student_scores, teacher_scores)
 
 
 def log_softmax_row(row):
@@ -137,7 +137,7 @@ def _expectation(p, log_a, log_b):
     return total([w * (a - b) for w, a, b in zip(p, log_a, log_b, strict=True) if w.value] or [Real(0)])
 
 
-def _top_k_kl(student, log_probs, indices, temperature, squared, renormalize):
+def top_k_kl_of(student, log_probs, indices, temperature, squared, renormalize):
     data = []
     for row, log_p, at in zip(rows(student), rows(log_probs), rows(indices), strict=True):
         row = _over(row, temperature)
@@ -150,12 +150,12 @@ def _top_k_kl(student, log_probs, indices, temperature, squared, renormalize):
     return Array("float32", student.shape[:-1], data)
 
 
-def _squared_error(student, teacher):
+def error_row(student, teacher):
     differences = [s - t for s, t in zip(student, teacher, strict=True)]
     return dot(differences, differences) / Real(len(student))
 
 
-def _cosine_distance(student, teacher):
+def cosine_row(student, teacher):
     return Real(1) - dot(_direction(student), _direction(teacher))
 
 
@@ -164,8 +164,8 @@ def _direction(row):
     return [v / length for v in row] if length.value else [Real(0)] * len(row)
 
 
-def _map_error(student, teacher):
-    return _squared_error(*([v if v.value > -100 else Real(0) for v in row] for row in (student, teacher)))
+def map_row(student, teacher):
+    return error_row(*([v if v.value > -100 else Real(0) for v in row] for row in (student, teacher)))
 
 
 def _over(row, temperature):

@@ -107,14 +107,14 @@ def rope_of(x, positions, frequencies):
 
 
 def attention_scores(q, k):
-    return bounded(_attention_scores_of(lift(q), lift(k), Real("-inf")))
+    return bounded(attention_scores_of(lift(q), lift(k), Real("-inf")))
 
 
 def attention_scores_vjp(g, q, k):
-    return bounded_list(gradients(lambda q, k: _attention_scores_of(q, k, Real(0)), g, (q, k)))
+    return bounded_list(gradients(lambda q, k: attention_scores_of(q, k, Real(0)), g, (q, k)))
 
 
-def _attention_scores_of(q, k, hidden):
+def attention_scores_of(q, k, hidden):
     B, K, R, T, d = q.shape
     S = k.shape[2]
     keys, data, scale = rows(k), [], constant(1 / mp.sqrt(d))

@@ -72,15 +72,20 @@ def soft_fake_quantize(x, scale, zero_point, qmin, qmax, sharpness, beta=1):
 
 def soft_fake_quantize_vjp(g, x, scale, zero_point, qmin, qmax, sharpness, beta=1):
     scale = as_array(scale, x.dtype)
+    slopes = soft_slopes(x, scale, zero_point, qmin, qmax, sharpness, beta)
+    gx, terms = ([Real(a) * s for a, s in zip(g.data, part, strict=True)] for part in slopes)
+    return bounded_list([x._replace(data=gx), _gathered(terms, x, scale)])
+
+
+def soft_slopes(x, scale, zero_point, qmin, qmax, sharpness, beta):
+    """Of every element: the slope with respect to x, and to its scale."""
     v, low, high = _steps(x, scale, zero_point, qmin, qmax)
     c = _soft_clamp(lift(v), lift(low), lift(high), beta)
     one = x._replace(data=[Fraction(1)] * len(x.data))
     clamp_slope, _, _ = gradients(lambda *args: _soft_clamp(*args, beta), one, (v, low, high))
     slope = [a * _stair_slope(b, sharpness) for a, b in zip(clamp_slope.data, c.data, strict=True)]
-    gx = [Real(a) * s for a, s in zip(g.data, slope, strict=True)]
     codes = _codes(c, low, high).data
-    terms = [Real(a) * (Real(r) - s * Real(b)) for a, r, s, b in zip(g.data, codes, slope, v.data, strict=True)]
-    return bounded_list([x._replace(data=gx), _gathered(terms, x, scale)])
+    return slope, [Real(r) - s * Real(b) for r, s, b in zip(codes, slope, v.data, strict=True)]
 
 
 def _token_grid(x, bits, symmetric):
