@@ -7,15 +7,16 @@ from torch.ao.quantization.observer import PerChannelMinMaxObserver
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
-from tests.peers import torch_optimizers
+from tests.peers import torch_losses, torch_optimizers
 from tests.peers.bytes import as_rows, numbers_of
+from tests.peers.torch_losses import *  # noqa: F403
 from tests.peers.torch_optimizers import *  # noqa: F403
 
 NAME, __version__ = "torch", torch.__version__
 __all__ = ["quantize", "dequantize", "fake_quantize", "fake_quantize_vjp", "minmax", "embed", "embed_vjp", "linear"]
 __all__ += ["linear_vjp", "softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "silu", "silu_vjp", "swiglu"]
 __all__ += ["swiglu_vjp", "rms_norm", "rms_norm_vjp", "causal_attention", "causal_attention_vjp", "cross_entropy"]
-__all__ += ["cross_entropy_vjp", "quantized_matmul", "quantized_matmul_vjp"]
+__all__ += ["cross_entropy_vjp", "quantized_matmul", "quantized_matmul_vjp", *torch_losses.__all__]
 __all__ += torch_optimizers.__all__
 
 
