@@ -36,6 +36,7 @@ def _cases():
         "softmax": ((real(2, 3, 5) * 2,), (0,)),
         "log_softmax": ((real(2, 3, 5) * 2,), (0,)),
         "cross_entropy": ((real(2, 3, 5) * 2, targets), (0,)),
+        "soft_clamp": ((real(2, 7) * 2, -1 - np.abs(real(2, 1)), np.abs(real(7)), 1.5), (0, 1, 2)),
         "kl_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
         "reverse_kl_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
         "jensen_shannon_divergence": ((real(2, 3, 5) * 2, real(2, 3, 5) * 2, 1.5), (0,)),
