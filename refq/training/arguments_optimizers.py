@@ -12,7 +12,7 @@ from refq.ops.arguments import positive
 def with_state(w, g, name, state, leading=()):
     """w; g, finite; and a state with the axes `leading` before those of w; all of one dtype, exactly these shapes."""
     w = checks.as_float("w", w)
-    g = checks.gradient(g, w)
+    g = checks.finite("g", checks.same_shape("g", checks.as_float_like("g", g, w), "w", w.shape))
     state = checks.as_float_like(name, np.asarray(state), w)
     return w, g, checks.same_shape(name, state, f"w of shape {w.shape}", (*leading, *w.shape))
 

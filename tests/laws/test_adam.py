@@ -5,11 +5,10 @@ from hypothesis import given
 
 import refq
 from tests.laws.operations import assert_float64_is_kept
-from tests.laws.optimizers import adam_arguments, adam_edges, adam_mistakes, first_step, wrong_adam
+from tests.laws.optimizers import adam_arguments, adam_mistakes, first_step, wrong_adam
 from tests.support import both
 
 arguments = adam_arguments
-edges = adam_edges
 
 
 @both

@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.laws.operations import assert_float64_is_kept, normal, tenths
-from tests.laws.optimizers import SIZES
+from tests.laws.operations import assert_float64_is_kept, tenths
 from tests.support import both, shapes
 
 
@@ -20,12 +19,6 @@ def arguments(draw):
         "momentum": draw(st.sampled_from([0.0, 0.5, 0.9])),
         "weight_decay": draw(st.sampled_from([0.0, 0.01, 0.5])),
     }
-
-
-def edges():
-    for seed, size in enumerate(SIZES):
-        w, g, velocity = normal(seed, 3, size)
-        yield {"w": w, "g": g, "velocity": velocity, "learning_rate": 0.01, "weight_decay": 0.1}
 
 
 @both
