@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import threadpoolctl
 
-from refq_fast import threads
+from refq_fast import matmul, threads
 
 PIECE = 2**22  # multiplications: about 50 microseconds
 WIDTH = 64  # narrower pieces would spend their time on moving the other factor
@@ -22,6 +22,8 @@ _one_at_a_time = threading.Lock()  # the number of BLAS threads belongs to the p
 def product(a, b):
     """a (..., k) times b (k, n), of one dtype: (..., n)."""
     rows, n = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b.shape[1]
+    if matmul.pays(rows, b):
+        return matmul.product(rows, b).reshape(*a.shape[:-1], n)
     length = max(len(rows), n)
     count = min(rows.size * n // PIECE, length // WIDTH)
     y = np.empty((len(rows), n), a.dtype)

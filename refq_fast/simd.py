@@ -110,6 +110,24 @@ def store_block(context, array, index, step, value):
 
 
 @intrinsic
+def turn(context, x, index, step, y, place, stride):
+    """y[place + j * stride + i] = x[index + i * step + j], i and j below LANES: a square of two flat float32 arrays."""
+
+    def generate(context, builder, signature, args):
+        at, to = (_element(context, builder, signature, args[n : n + 2], kind) for n, kind in ((0, x), (3, y)))
+        rows = []
+        for _ in range(LANES):
+            rows.append(_vector_at(builder, at, _F32))
+            at = builder.gep(at, [args[2]])
+        for row in _turned(builder, rows):
+            _store(builder, row, to)
+            to = builder.gep(to, [args[5]])
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, y, types.intp, types.intp), generate
+
+
+@intrinsic
 def splat(context, number):
     """A float32 in all lanes."""
 
@@ -239,6 +257,19 @@ def _vector_at(builder, at, element):
 
 def _store(builder, value, at):
     builder.store(value, builder.bitcast(at, floats.llvm.as_pointer())).align = 1
+
+
+def _turned(builder, rows):
+    """The square of vectors turned: blocks off the diagonal change places, then so inside of each, down to numbers."""
+    kind, half = ir.VectorType(_I32, LANES), LANES // 2
+    while half:
+        low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
+        high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
+        for i in (i for i in range(LANES) if not i & half):
+            pair = rows[i], rows[i + half]
+            rows[i], rows[i + half] = (builder.shuffle_vector(*pair, ir.Constant(kind, mask)) for mask in (low, high))
+        half //= 2
+    return rows
 
 
 def _broadcast(builder, number, vector):

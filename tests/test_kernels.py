@@ -11,6 +11,7 @@ import pytest
 
 import refq
 import refq_fast
+from refq_fast import matmul
 from refq_fast.exponential import exp, exp_sum
 from refq_fast.interleaved import interleave, product
 from refq_fast.kernel import serial
@@ -159,6 +160,7 @@ def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
 
 CHECK = """
 import numba, numpy as np, refq, refq_fast
+from refq_fast import matmul
 from refq_fast.simd import LANES
 assert LANES == 8
 x = np.random.default_rng(0).standard_normal((9, 64)).astype(np.float32)
@@ -168,6 +170,8 @@ for rows in (x[:1], x):
     y = refq_fast.linear(rows, refq_fast.PackedWeight(*weight))
     assert np.allclose(y, refq.quantized_matmul(rows, *weight), atol=1e-3)
 assert np.allclose(refq_fast.softmax(x), refq.softmax(x), atol=1e-6)
+w = np.random.default_rng(1).standard_normal((64, 33)).astype(np.float32)
+assert np.allclose(matmul.product(x, w), x @ w, atol=1e-4)
 q = x.reshape(1, 1, 1, 9, 64)
 assert np.allclose(refq_fast.causal_attention(q, q[0], q[0]), refq.causal_attention(q, q[0], q[0]), atol=1e-5)
 """
@@ -194,6 +198,26 @@ def test_in_a_process_of_its_own(code, settings, tmp_path):
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert code is not IMPORT or not any(tmp_path.rglob("*.nb?"))
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(8, 1, 1), (9, 33, 31), (67, 321, 48), (40, 700, 1100), (700, 321, 130), (70, 4500, 64)], ids=str
+)
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False)], ids=["a b", "a b^T", "a^T b"])
+def test_products_on_wide_registers(m, k, n, turned):
+    random = np.random.default_rng(m)
+    a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n)))
+    a, b = (np.asfortranarray(x) if turn else x for x, turn in zip((a, b), turned, strict=True))
+    threads, results = numba.get_num_threads(), []
+    for count in (1, threads):
+        try:
+            numba.set_num_threads(count)
+            results.append(matmul.product(a, b))
+        finally:
+            numba.set_num_threads(threads)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert (np.abs(results[0] - exact) <= dot_bound(np.abs(a).astype(np.float64) @ np.abs(b), k)).all()
+    np.testing.assert_array_equal(*results)
 
 
 def test_no_rows():

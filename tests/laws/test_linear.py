@@ -22,7 +22,7 @@ def arguments(draw):
 
 
 def edges():
-    for rows, n, out in ((1, 1, 1), (1, 64, 172), (3, 33, 65), (256, 64, 64), (17, 1000, 130)):
+    for rows, n, out in ((1, 1, 1), (1, 64, 172), (3, 33, 65), (256, 64, 64), (17, 1000, 130), (4500, 70, 65)):
         yield {"x": normal(1, rows, n), "weight": normal(2, out, n), "bias": normal(3, out) if n % 2 else None}
 
 
