@@ -11,9 +11,11 @@ from refq.training.trace import scores, states, traced
 def loss_gradients(weights, names, batch, config, recipe, ops):
     """(losses, logits, gradients of the weights called `names`) of one forward and backward pass."""
     leaves = {name: tape.Tensor(weights[name]) for name in names}
+    used = weights | leaves
     lifted, trace = traced(tape.lift(ops))
-    page_ops = lifted if recipe["activations"] is None else quantized_inputs(lifted, recipe["activations"])
-    logits = _tensor(ops.llama_forward(weights | leaves, batch["tokens"], config, page_ops))
+    head = used.get("lm_head.weight", used["model.embed_tokens.weight"])
+    page_ops = lifted if recipe["activations"] is None else quantized_inputs(lifted, recipe["activations"], head)
+    logits = _tensor(ops.llama_forward(used, batch["tokens"], config, page_ops))
     losses, seeds = _from_logits(logits, batch, recipe, ops)
     for name, coefficient in recipe["losses"].items():
         if name not in ("kl", "ce"):

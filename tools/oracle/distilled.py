@@ -6,12 +6,12 @@ history of the same slopes by the chain rule, which must agree with the differen
 
 from typing import NamedTuple
 
-from tools.oracle import grids, losses
+from tools.oracle import grids, losses, transitions
 from tools.oracle.models import lifted, llama_of
-from tools.oracle.numbers import Array, rows
-from tools.oracle.ops import cross_entropy_of
+from tools.oracle.numbers import Array, rounded, rows
+from tools.oracle.ops import attention_scores_of, cross_entropy_of
 from tools.oracle.reals import UNIT, Real, backward, constant, differences, lift, mp, settled, total
-from tools.oracle.student import CLEAR, SCALE, ZERO_POINT, check_clear, grid_of, surrogate
+from tools.oracle.student import CLEAR, SCALE, ZERO_POINT, check_clear, forward_codes, grid_of, surrogate
 
 
 class Distilled(NamedTuple):
@@ -25,14 +25,25 @@ class Distilled(NamedTuple):
 
 
 def distilled(params, batch, config, recipe):
-    """A whole recipe, no default is filled in."""
+    """A whole recipe: no default is filled in."""
     limits = grids.integer_range(recipe["bits"])
     weights = {name: w for name, w in params.items() if not name.endswith((SCALE, ZERO_POINT))}
     trained = [name for name in weights if name not in recipe["frozen"]]
     cells = {name: grid_of(params, name, *limits) for name in trained if name + SCALE in params}
+    codes = {}
     for name, grid in cells.items():
         check_clear(grid, name)
-        weights[name] = grids.fake_quantize(*grid)._replace(shape=params[name].shape)
+        codes[name] = forward_codes(grid, recipe)
+        weights[name] = grids.dequantize(codes[name], *grid[1:3])._replace(shape=params[name].shape)
+    terms, logits, used = _slopes(weights, trained, batch, config, recipe)
+    if recipe["gradient_l1"] and codes:
+        terms["gradient_l1"] = total([abs(v) for name in codes for v in used[name].data])
+        used = _penalized(weights, used, list(codes), (batch, config, recipe))
+    return Distilled(terms, logits, codes, used, _gradients(params, cells, used, recipe))
+
+
+def _slopes(weights, trained, batch, config, recipe):
+    """Terms, logits, and the slopes of the loss with respect to the weights that are trained."""
     weights, inputs = lifted(weights), _Inputs(recipe["activations"])
 
     def terms_of(weights):
@@ -47,8 +58,33 @@ def distilled(params, batch, config, recipe):
     terms, logits = {name: next(numbers) for name in terms}, logits._replace(data=[next(numbers) for _ in logits.data])
     slopes = differences(lambda weights: terms_of(weights)[0]["loss"], weights, trained)
     used = {name: weights[name]._replace(data=[_agreed(d, next(numbers)) for d in slopes[name]]) for name in trained}
-    codes = {name: grids.quantize(*grid) for name, grid in cells.items()}
-    return Distilled(terms, logits, codes, used, _gradients(params, cells, used, recipe))
+    return terms, logits, used
+
+
+def _penalized(weights, used, names, rest):
+    """The slopes with those of the l1 norm added: a difference of the slopes on both sides of the weights."""
+    epsilon = transitions.gradient_l1_epsilon({name: weights[name] for name in names}).value.data[0]
+    step, sides = rounded(epsilon), []
+    for sign in (1, -1):
+        moved = dict(weights)
+        for name in names:
+            signs = [sign * _sign(g) for g in used[name].data]
+            data = [rounded(w + s * step) for w, s in zip(weights[name].data, signs, strict=True)]
+            moved[name] = weights[name]._replace(data=data)
+        sides.append(_slopes(moved, list(used), *rest)[2])
+    factor, (plus, minus) = constant(rest[2]["gradient_l1"] / (2 * epsilon)), sides
+    return {
+        name: g._replace(
+            data=[v + factor * (a - b) for v, a, b in zip(g.data, plus[name].data, minus[name].data, strict=True)]
+        )
+        for name, g in used.items()
+    }
+
+
+def _sign(g):
+    if g.value and abs(g.value) < 1000 * g.error:
+        raise ArithmeticError(f"a gradient of {g.value} with an error of {g.error} has no sign")
+    return (g.value > 0) - (g.value < 0)
 
 
 def _gradients(params, cells, used, recipe):
@@ -72,18 +108,40 @@ def _agreed(difference, by_chain_rule):
 
 def _terms(logits, seen, batch, recipe):
     """Each term and "loss"; cross-entropy also beside kl."""
-    softened = recipe["temperature"], recipe["temperature_squared"]
-    student, teacher = logits, lift(batch.get("teacher_logits"))
-    each = {
-        "kl": lambda: losses.by_row(losses.forward, student, teacher, *softened),
-        "ce": lambda: cross_entropy_of(student, batch["targets"]),
-        "reverse_kl": lambda: losses.by_row(losses.reverse, student, teacher, *softened),
-        "js": lambda: losses.by_row(losses.jensen_shannon, student, teacher, *softened),
-    }
+    kinds = {"kl": losses.forward, "reverse_kl": losses.reverse, "js": losses.jensen_shannon}
+    kinds |= {"logit_mse": losses.error_row, "logit_cosine": losses.cosine_row}
+
+    def each(name):
+        """Losses of some positions each, to be reduced one by one."""
+        if name == "ce":
+            return [cross_entropy_of(logits, batch["targets"])]
+        if name == "hidden":
+            pairs = zip(seen["hidden"], batch["teacher_hidden"], strict=True)
+            return [losses.by_row(losses.error_row, x, lift(y)) for x, y in pairs]
+        if name == "attention":
+            triples = zip(seen["queries"], seen["keys"], batch["teacher_attention"], strict=True)
+            return [
+                losses.by_row(losses.map_row, attention_scores_of(q, k, Real("-inf")), lift(y)) for q, k, y in triples
+            ]
+        softened = recipe["temperature"], recipe["temperature_squared"]
+        if name == "top_k_kl":
+            kept = lift(batch["teacher_log_probs"]), batch["teacher_indices"]
+            return [losses.top_k_kl_of(logits, *kept, *softened, recipe["top_k_renormalize"])]
+        softened = () if name.startswith("logit") else softened
+        return [losses.by_row(kinds[name], logits, lift(batch["teacher_logits"]), *softened)]
+
     shares = recipe["losses"]
     names = [*shares] + ["ce"] * ("kl" in shares and "ce" not in shares)
-    terms = {name: losses.reduced(each[name](), batch["mask"], recipe["reduction"]).data[0] for name in names}
+    terms = {name: total([_reduced(part, batch["mask"], recipe["reduction"]) for part in each(name)]) for name in names}
     return terms | {"loss": total([constant(share) * terms[name] for name, share in shares.items()])}
+
+
+def _reduced(part, mask, reduction):
+    """A mask (B, T) of losses (B, T) or (B, K, R, T)."""
+    T, heads = mask.shape[1], len(part.data) // len(mask.data)
+    rows_of_mask = [mask.data[i : i + T] for i in range(0, len(mask.data), T)]
+    repeated = [keep for row in rows_of_mask for _ in range(heads) for keep in row]
+    return losses.reduced(part, mask._replace(shape=part.shape, data=repeated), reduction).data[0]
 
 
 class _Inputs:

@@ -44,6 +44,9 @@ class Real:
     def __neg__(self):
         return Real(-self.value, 0, ((self, lambda g: -g),))
 
+    def __abs__(self):
+        return -self if self.value < 0 else self
+
     def __mul__(self, other):
         return _computed(self.value * other.value, ((self, lambda g: g * other), (other, lambda g: g * self)))
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from tools.oracle import grids, optimizers, transitions
 from tools.oracle.distilled import distilled
-from tools.oracle.numbers import Array, Bounded, rounded
+from tools.oracle.numbers import Array, Bounded, elementwise, rounded
 from tools.oracle.reals import Real, bounded, constant, lift, mp, sqrt, total
 from tools.oracle.student import CLEAR, SCALE, check_clear, check_clear_half, grid_of
 
@@ -14,7 +14,9 @@ RECIPE |= {"reduction": "token_mean", "optimizer": "adamw", "weight_decay": 0, "
 RECIPE |= {"betas": [Fraction(0.9), Fraction(0.999)], "eps": Fraction(1e-8)}
 RECIPE |= {"learning_rate": Fraction(1e-3), "scale_learning_rate": Fraction(1e-4)}
 RECIPE |= {"schedule": "cosine", "warmup": 0, "steps": 300, "transition": None}
+RECIPE |= {"gradient_l1": 0, "lottery": None}
 TRANSITION = {"strength": Fraction(5e-3), "momentum": Fraction(0.99), "scope": "layer", "rule": "additive"}
+LOTTERY = {"momentum": Fraction(0.99), "growth": "linear", "final": 1, "warmup": 0}
 SMALLEST = Fraction(1, 2**24)  # scale
 ABOVE = 1000  # times eps: the smallest gradient that Adam is shown
 
@@ -39,11 +41,12 @@ def kd_step(params, state, batch, config, recipe):
             rate = now["rates"][_scope(name, scheduled)].value.data[0]
         known = state.get("moments", {}).get(name)
         weights[name], moments[name] = _optimized(name, params[name], g, known, rate, recipe | {"step": step})
+    settled = {} if recipe["lottery"] is None else _settled(params, weights, found.codes, state, recipe, step)
     new = params | _bounded(weights)
     _check_clear_after(new, found.codes, recipe)
     report = _report(found) | {"gradients": _bounded(gradients), "norm": _number(norm), "transitions": seen}
     report["learning_rate"] = _close(recipe["learning_rate"] * multiplier)
-    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now
+    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now | settled
     return _parted([new, state, report])
 
 
@@ -110,6 +113,29 @@ def _optimized(name, w, g, known, rate, recipe):
     if name.endswith(SCALE):
         after = [Real(SMALLEST) if x.value < float(SMALLEST) else x for x in after]
     return g._replace(data=after), state
+
+
+def _settled(params, weights, codes, state, recipe, step):
+    """Puts the settled ones of the weights back, and gives the state of all."""
+    rule, distances, settled = LOTTERY | recipe["lottery"], {}, {}
+    curve = rule["warmup"], rule["growth"], rule["final"]
+    threshold = transitions.lts_threshold(step - 1, recipe["steps"], *curve).value.data[0]
+    for name, q in codes.items():
+        grid = grid_of(params, name, *grids.integer_range(recipe["bits"]))
+        position = elementwise(lambda x, s: rounded(x / s), "float32", *grid[:2])
+        position = elementwise(lambda t, z: rounded(t + z), "float32", position, grid.zero_point)
+        known, previous = state.get("distances", {}).get(name), state.get("codes", codes)[name]
+        distances[name] = transitions.lts_distance(known, position, q, previous, rule["momentum"])
+        for d in distances[name].value.data:
+            if abs(d - threshold) < CLEAR:
+                raise ArithmeticError(
+                    f"{name}: a distance of {float(d)} is too near to the threshold {float(threshold)}"
+                )
+        before = state.get("settled", {}).get(name, q._replace(dtype="bool", data=[False] * len(q.data)))
+        settled[name] = transitions.lts_freeze(before, distances[name].value, threshold)
+        held = zip(weights[name].data, lift(params[name]).data, settled[name].data, strict=True)
+        weights[name] = weights[name]._replace(data=[old if stays else now for now, old, stays in held])
+    return {"distances": distances, "settled": settled}
 
 
 def _check_above(name, data, eps):

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import NamedTuple
 
-from tools.oracle import grids, learned, ranges
+from tools.oracle import grids, learned, ranges, surrogates
 from tools.oracle.numbers import Array, elementwise, rounded, ulp
 from tools.oracle.reals import Real, constant, total
 
@@ -64,6 +64,14 @@ def check_clear_half(scales):
             raise ArithmeticError(f"a scale of {float(s)} is too near to a tie of float16")
 
 
+def forward_codes(grid, recipe):
+    """Codes of the forward pass."""
+    if recipe["quantizer"] != "soft":
+        return grids.quantize(*grid)
+    soft = surrogates.soft_fake_quantize(*grid, recipe["sharpness"], recipe["beta"])
+    return grids.quantize(soft, *grid[1:])
+
+
 def surrogate(grid, g, recipe):
     """Gradients of a weight's elements, and of its scales: lists of Reals; the latter may be None."""
     if recipe["quantizer"] == "straight_through":
@@ -71,7 +79,9 @@ def surrogate(grid, g, recipe):
         inside = grids.fake_quantize_vjp(ones, *grid).data
         return [v if i else Real(0) for v, i in zip(g, inside, strict=True)], None
     if recipe["quantizer"] == "soft":
-        raise NotImplementedError
+        slopes = surrogates.soft_slopes(*grid, recipe["sharpness"], recipe["beta"])
+        gx, terms = ([v * s for v, s in zip(g, part, strict=True)] for part in slopes)
+        return gx, _shared(grid, terms)
     low = elementwise(lambda z: grid.qmin - z, "int32", grid.zero_point)
     high = elementwise(lambda z: grid.qmax - z, "int32", grid.zero_point)
     t = elementwise(lambda x, s: rounded(x / s), "float32", grid.groups, grid.scale)
