@@ -14,11 +14,12 @@ from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq_fast.ops.attention import causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
+from refq_fast.ops.embed import embed_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
-from refq_fast.ops.softmax import log_softmax, softmax
+from refq_fast.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 from refq_fast.packed_weight import PackedWeight
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp

@@ -4,7 +4,8 @@ import numpy as np
 
 from refq.ops import arguments
 from refq_fast import threads
-from refq_fast.kernel import serial, summing
+from refq_fast.kernel import serial
+from refq_fast.sums import dot
 
 ROWS = 64  # vectors whose gradients are summed by one task
 
@@ -48,7 +49,7 @@ def _rows(x):
 @serial
 def _norm(x, weight, eps, y):
     for row in range(len(x)):
-        root = np.sqrt(_dot(x[row], x[row]) / x.dtype.type(x.shape[1]) + eps)
+        root = np.sqrt(dot(x[row], x[row]) / x.dtype.type(x.shape[1]) + eps)
         for j in range(x.shape[1]):
             y[row, j] = x[row, j] / root * weight[j]
 
@@ -57,18 +58,10 @@ def _norm(x, weight, eps, y):
 def _norm_vjp(g, x, weight, eps, gx, gweight):
     width = x.dtype.type(x.shape[1])
     for row in range(len(x)):
-        root = np.sqrt(_dot(x[row], x[row]) / width + eps)
+        root = np.sqrt(dot(x[row], x[row]) / width + eps)
         for j in range(x.shape[1]):
             gx[row, j] = g[row, j] * weight[j]
             gweight[j] += g[row, j] * (x[row, j] / root)
-        mean = _dot(gx[row], x[row]) / root / width
+        mean = dot(gx[row], x[row]) / root / width
         for j in range(x.shape[1]):
             gx[row, j] = (gx[row, j] - x[row, j] / root * mean) / root
-
-
-@summing
-def _dot(a, b):
-    total = a.dtype.type(0)
-    for j in range(len(a)):
-        total += a[j] * b[j]
-    return total

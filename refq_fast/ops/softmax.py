@@ -6,6 +6,7 @@ from refq import checks
 from refq.ops import arguments
 from refq_fast.exponential import exp_sum
 from refq_fast.kernel import serial
+from refq_fast.sums import dot, total
 from refq_fast.threads import over_rows
 
 
@@ -29,19 +30,39 @@ def log_softmax(x):
     return _by_rows(_log_softmax, x)
 
 
-def _by_rows(kernel, x):
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+def softmax_vjp(g, x):
+    """Twin of refq.softmax_vjp.
+
+    Three passes over each row.
+    Spec: softmax_vjp
+    """
+    x = arguments.last_axis("x", checks.as_float("x", x))
+    return _by_rows(_softmax_vjp, x, arguments.incoming(g, x, x.shape))
+
+
+def log_softmax_vjp(g, x):
+    """Twin of refq.log_softmax_vjp.
+
+    Three passes over each row.
+    Spec: log_softmax_vjp
+    """
+    x = arguments.last_axis("x", checks.as_float("x", x))
+    return _by_rows(_log_softmax_vjp, x, arguments.incoming(g, x, x.shape))
+
+
+def _by_rows(kernel, x, *others):
+    rows, *others = (np.ascontiguousarray(array).reshape(-1, x.shape[-1]) for array in (x, *others))
     y = np.empty_like(rows)
-    over_rows(kernel, rows, rows.max(axis=1), y)
+    over_rows(kernel, rows, rows.max(axis=1), *others, y)
     return y.reshape(x.shape)
 
 
 @serial
 def _softmax(x, top, y):
     for row in range(len(x)):
-        total = exp_sum(x[row], top[row], y[row])
+        whole = exp_sum(x[row], top[row], y[row])
         for j in range(x.shape[1]):
-            y[row, j] /= total
+            y[row, j] /= whole
 
 
 @serial
@@ -50,3 +71,21 @@ def _log_softmax(x, top, y):
         log = np.log(exp_sum(x[row], top[row], y[row]))
         for j in range(x.shape[1]):
             y[row, j] = (x[row, j] - top[row]) - log
+
+
+@serial
+def _softmax_vjp(x, top, g, gx):
+    for row in range(len(x)):
+        whole = exp_sum(x[row], top[row], gx[row])
+        mean = dot(g[row], gx[row]) / whole
+        for j in range(x.shape[1]):
+            gx[row, j] = gx[row, j] / whole * (g[row, j] - mean)
+
+
+@serial
+def _log_softmax_vjp(x, top, g, gx):
+    for row in range(len(x)):
+        whole = exp_sum(x[row], top[row], gx[row])
+        share = total(g[row]) / whole
+        for j in range(x.shape[1]):
+            gx[row, j] = g[row, j] - gx[row, j] * share

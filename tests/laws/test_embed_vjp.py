@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import refq
 from tests.laws import test_embed
-from tests.laws.operations import assert_float64_is_kept, assert_linear_in, cost, tenths
+from tests.laws.operations import assert_float64_is_kept, assert_linear_in, cost, normal, tenths
 from tests.support import both
 
 
@@ -14,6 +14,12 @@ from tests.support import both
 def arguments(draw):
     forward = draw(test_embed.arguments())
     return {"g": draw(tenths((*forward["tokens"].shape, forward["weight"].shape[1])))} | forward
+
+
+def edges():
+    for rows, V, D in ((1, 1, 1), (33, 7, 65), (3, 9, 31), (2100, 50, 130)):
+        tokens = np.random.default_rng(rows).integers(0, V, (rows, 1))
+        yield {"g": normal(1, rows, 1, D), "tokens": tokens, "weight": normal(2, V, D)}
 
 
 def bound(arguments, expected):
