@@ -137,7 +137,7 @@ def _stairs(sharpness, g, x, gx):
         gx[i] = g[i] * _stair_slope(x[i], sharpness, one)
 
 
-# LLVM makes vectors of a loop only where it inlines all of it: hence gates in the loops, and an exponential less in each.
+# LLVM makes vectors of a loop only where it inlines all of it: hence the gates stand in the loops.
 
 
 @serial

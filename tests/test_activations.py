@@ -1,0 +1,164 @@
+"""Activations on a grid: static grids of a whole tensor, and the namespace that quantizes what linear multiplies."""
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refq
+from refq import tape
+from refq.errors import GridError
+from refq.training import activations
+from refq.training.activations import QuantizedInput, quantized_inputs
+from tests.laws.models import seeded_model, wide
+from tests.support import both, floats32, half_grid
+
+TOKENS = np.array([[1, 5, 3, 3, 9, 0, 2], [4, 4, 10, 8, 1, 6, 7]])
+SIZES = {"layers": 3, "K": 2, "R": 2, "d": 4, "D": 16, "F": 24, "V": 19, "biases": "qv"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return seeded_model(4, **SIZES)
+
+
+@st.composite
+def static(draw):
+    """A tensor of activations, and the asymmetric min-max grid of one scale for all of it."""
+    x = draw(half_grid((2, 3, 5)) | floats32((2, 3, 5))) + draw(st.sampled_from([np.float32(0), np.float32(7)]))
+    bits, shape = draw(st.sampled_from([8, 16])), draw(st.sampled_from([(), (1,)]))
+    limits = refq.integer_range(bits)
+    scale, zero_point = refq.minmax(refq.to_groups(x, axis=None), *limits, symmetric=False)
+    return x, scale.reshape(shape), zero_point.reshape(shape), *limits
+
+
+@both
+@given(static())
+def test_one_scale_serves_a_tensor(engine, arguments):
+    x, scale, zero_point, *limits = arguments
+    x_hat = engine.lsq(*arguments)
+    np.testing.assert_array_equal(x_hat, engine.fake_quantize(*arguments))
+    np.testing.assert_array_equal(x_hat, engine.dynamic_fake_quantize(x.reshape(1, -1), _bits(limits)).reshape(x.shape))
+    assert (np.abs(x_hat.astype(np.float64) - x) <= scale * (0.5 + 2.0**-7)).all()
+    assert (x_hat[x == 0] == 0).all()
+
+
+@both
+@given(static(), st.integers(0, 9))
+def test_its_gradients_are_those_of_a_scale_an_element(engine, arguments, seed):
+    x, scale, zero_point, *limits = arguments
+    g = np.random.default_rng(seed).standard_normal(x.shape).astype(np.float32)
+    gx, gscale = engine.lsq_vjp(g, *arguments)
+    own, copies = engine.lsq_vjp(g, x, np.full_like(x, scale), zero_point, *limits)
+    np.testing.assert_array_equal(gx, own)
+    assert gscale.shape == scale.shape
+    assert abs(gscale - copies.sum(dtype=np.float64)) <= 1e-5 * np.abs(copies).sum()
+
+
+@both
+@pytest.mark.parametrize(("bits", "reached"), [(4, 0.5), (8, 0.05), (16, 2e-4)])
+def test_a_model_with_dynamic_grids(engine, model, bits, reached):
+    """More bits, nearer to the logits of real activations; the input of the head stays as it is."""
+    params, config = wide(model[0]), model[1]
+    head = params["model.embed_tokens.weight"]
+    ops = quantized_inputs(engine, bits, head)
+    logits, exact = (refq.llama_forward(params, TOKENS, config, o) for o in (ops, engine))
+    assert reached / 20 < np.linalg.norm(logits - exact) / np.linalg.norm(exact) < reached
+    x = exact[..., :16]
+    np.testing.assert_array_equal(ops.linear(x, head), engine.linear(x, head))
+    np.testing.assert_array_equal(ops.linear(x, +head), engine.linear(engine.dynamic_fake_quantize(x, bits), head))
+
+
+@both
+def test_a_token_is_quantized_alone(engine, model):
+    """So a decoder with a cache sees the same grids, as no later token moves them."""
+    params, config = wide(model[0]), model[1]
+    ops = quantized_inputs(engine, 8)
+    whole = refq.llama_forward(params, TOKENS, config, ops)
+    first, cache = refq.llama_decode(params, TOKENS[:, :4], None, config, ops)
+    rest, _ = refq.llama_decode(params, TOKENS[:, 4:], cache, config, ops)
+    np.testing.assert_allclose(np.concatenate([first, rest], axis=1), whole, rtol=1e-9, atol=1e-9)
+
+
+@both
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_weight_may_bring_the_static_grid_of_its_input(engine, packed):
+    x = np.linspace(-1, 3, 48, dtype=np.float32).reshape(2, 3, 8)
+    scale, zero_point = np.float32(0.02), np.int32(-78)
+    q = np.arange(-8, 8, dtype=np.int32).repeat(2).reshape(4, 8)
+    w = engine.dequantize(q, np.float32(0.5), 0)
+    stored = engine.PackedWeight(engine.pack_codes(q, 4), np.full((4, 1), 0.5, np.float32), np.zeros((4, 1), int), 4)
+    weight = QuantizedInput(stored if packed else w, scale, zero_point)
+    y = quantized_inputs(engine, 8).linear(x, weight, np.ones(4, np.float32))
+    x_hat = engine.fake_quantize(x, scale, zero_point, -128, 127)
+    assert (x_hat == engine.fake_quantize(np.clip(x, -1, 4.1), scale, zero_point, -128, 127)).all()
+    np.testing.assert_allclose(y, x_hat @ w.T + 1, rtol=1e-6, atol=1e-5)
+
+
+@both
+def test_gradients_of_one_layer(engine):
+    """The weight meets the quantized input; the input and the static scale get theirs by the rules of the grids."""
+    random = np.random.default_rng(3)
+    x, w, g = (random.standard_normal(shape) for shape in ((2, 6), (4, 6), (2, 4)))
+    scale, zero_point = np.array(0.01), np.int32(5)
+    leaves = [tape.Tensor(v) for v in (x, w, scale)]
+    ops = quantized_inputs(tape.lift(engine), 8)
+    y = ops.linear(leaves[0], QuantizedInput(leaves[1], leaves[2], zero_point))
+    gx, gw, gscale = tape.backward([(y, g)], leaves)
+    through, of_scale = engine.lsq_vjp(g @ w, x, scale, zero_point, -128, 127)
+    np.testing.assert_allclose(gw, g.T @ engine.fake_quantize(x, scale, zero_point, -128, 127))
+    np.testing.assert_allclose(gx, through)
+    np.testing.assert_allclose(gscale, of_scale)
+    gx, gw = tape.backward([(ops.linear(leaves[0], leaves[1]), g)], leaves[:2])
+    np.testing.assert_allclose(gw, g.T @ engine.dynamic_fake_quantize(x, 8))
+    np.testing.assert_allclose(gx, engine.dynamic_fake_quantize_vjp(g @ w, x, 8))
+
+
+@both
+def test_gradients_of_a_model_are_near_those_without_grids(engine, model):
+    params, config = wide(model[0]), model[1]
+    found = {}
+    for bits in (None, 8, 16):
+        leaves = {name: tape.Tensor(w) for name, w in params.items()}
+        lifted = tape.lift(engine)
+        ops = lifted if bits is None else quantized_inputs(lifted, bits, leaves["model.embed_tokens.weight"])
+        loss = ops.cross_entropy(refq.llama_forward(leaves, TOKENS, config, ops), np.roll(TOKENS, -1, axis=1))
+        found[bits] = tape.backward([(loss, np.ones(loss.shape))], list(leaves.values()))
+    norm, *off = (
+        np.sqrt(sum((np.square(a - b)).sum() for a, b in zip(found[None], other, strict=True)))
+        for other in ([a * 0 for a in found[None]], found[8], found[16])
+    )
+    assert 1e-6 * norm < off[1] < 2e-3 * norm
+    assert off[1] * 20 < off[0] < 0.3 * norm
+
+
+@both
+def test_a_model_with_static_grids(engine, model):
+    """Every projection brings a grid of its own; the page is not told. A fine one costs little, a coarse one much."""
+    params, config = model
+    projections = [name for name in params if "_proj.weight" in name]
+    ops = quantized_inputs(engine, 16, params["model.embed_tokens.weight"])
+
+    def off(**scales):
+        grids = {name: (np.float32([scales.get(name[-13:-7], 2.0**-10)]), np.int32([3])) for name in projections}
+        given = params | {name: QuantizedInput(params[name], *grid) for name, grid in grids.items()}
+        exact = refq.llama_forward(params, TOKENS, config, engine)
+        return np.linalg.norm(refq.llama_forward(given, TOKENS, config, ops) - exact) / np.linalg.norm(exact)
+
+    assert 1e-5 < off() < 0.02
+    assert all(off(**{name: 5.0}) > 0.1 for name in ("o_proj", "v_proj"))
+
+
+def test_bits_beyond_their_range_are_refused_at_once():
+    with pytest.raises(GridError, match="bits=17"):
+        quantized_inputs(refq, 17)
+
+
+def test_the_example_is_right():
+    assert doctest.testmod(activations, extraglobs={"np": np}).failed == 0
+
+
+def _bits(limits):
+    return (limits[1] - limits[0]).bit_length()
