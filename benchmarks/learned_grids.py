@@ -1,6 +1,6 @@
 """The grids that learn, 4096 x 4096 with a grid a row: refq_fast beside refq and PyTorch. Needs `pip install torch`.
 
-python -m benchmarks.learned_grids [--rounds 7]
+python -m benchmarks.learned_grids [--rounds 7] [--threads 1 2]
 
 PyTorch twice: eager (clamp, a rounding that passes gradients, its own differentiation), and its fused learnable kernel.
 One thread: process CPU time; two: wall time.
@@ -28,12 +28,13 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
     lines = [HEADING.format(cpu_name(), np.__version__, numba.__version__, torch.__version__)]
-    for threads in (1, 2):
+    for threads in options.threads:
         numba.set_num_threads(threads)
         torch.set_num_threads(threads)
-        lines += [line(name, works, threads, rounds) for name, works in table()]
+        lines += [line(name, works, threads, options.rounds) for name, works in table()]
     text = "\n".join(lines) + "\n"
     print(text)
     (RESULTS / f"{datetime.date.today()}-learned-grids.md").write_text(text)
