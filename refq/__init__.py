@@ -1,6 +1,5 @@
 """refq: a readable reference of low-bit language models. Every public name has a section in SPEC.md."""
 
-from refq import cpu as cpu  # noqa: I001 (first: before NumPy)
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
 from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.groups import from_groups, to_groups
