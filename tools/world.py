@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 
+from refq.world.items import items
 from refq.world.stories import stories
 
 WORLD = pathlib.Path(__file__).resolve().parents[1] / "refq" / "world"
@@ -67,6 +68,8 @@ def files(command):
     if command == "tokenizer":
         written = {"tokenizer.json": tokenizer(), "tokenizer_config.json": CONFIG}
         return {f"model/{name}": json.dumps(value, indent=1) + "\n" for name, value in written.items()}
+    if command == "items":
+        return {"commonsense.jsonl": "".join(json.dumps(item) + "\n" for item in items())}
     raise SystemExit(__doc__)
 
 

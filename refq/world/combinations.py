@@ -52,7 +52,7 @@ def held_out(kind, combination):
     """Whether no story may have a combination: one in five, by the sha256 of its words.
 
     >>> held_out("need", ("hungry", "apple")), held_out("need", ("thirsty", "milk"))
-    (False, False)
+    (False, True)
     """
     text = "|".join(map(str, (kind, *combination)))
     return hashlib.sha256(text.encode()).digest()[0] % 5 == 0

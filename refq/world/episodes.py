@@ -1,5 +1,6 @@
 """Things that happen to the people of a story: where a thing is, who has it, how many there are."""
 
+import functools
 from typing import NamedTuple
 
 from refq.world.combinations import held_out, split
@@ -115,6 +116,7 @@ def color(dice, scene, combination):
     return Episode("color", combination, lines, lead, f"{right}.", wrong, dice.pick(("", f"{second} liked {right}.")))
 
 
+@functools.cache
 def nouns(combination):
     """The words by which episodes could contradict each other.
 
@@ -126,19 +128,19 @@ def nouns(combination):
 
 def fits(kind, combination, scene):
     """Whether an episode about a combination can take place in a scene."""
-    if scene.used & nouns(combination):
-        return False
     names, [one, two, *_] = [person.name for person in scene.people], combination
-    if kind == "who":
-        return one in names
-    if kind == "need":  # it is dark only in a house, and it rains only on those who are in none
-        return one != ("out in the rain" if scene.place in INDOORS else "in a dark room")
+    if kind == "who" and one not in names:
+        return False
+    if kind == "need" and one == ("out in the rain" if scene.place in INDOORS else "in a dark room"):
+        return False  # it is dark only in a house, and it rains only on those who are in none
     if kind == "where":
         spots = PLACES[scene.place]
-        if two not in spots or all(spot == two or held_out("where", (one, spot)) for spot in spots):
+        if two not in spots or sum(not held_out("where", (one, spot)) for spot in spots) < 2:
             return False  # there must be another spot to take it from
     thing = {"where": one, "color": one, "feeling": two}.get(kind)  # everybody may come to have it
-    return not any(held_out("who", (name, thing)) for name in names if thing)
+    if thing and any(held_out("who", (name, thing)) for name in names):
+        return False
+    return not scene.used & nouns(combination)
 
 
 def draw(dice, kind, scene, also=lambda combination: True):

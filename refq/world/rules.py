@@ -119,6 +119,23 @@ FEELINGS = {  # what happened to somebody: how that feels
     "taken": "angry",
     "made": "proud",
 }
+ALSO = table("""
+    cold: tea, cocoa, soup, bath, shower, bed, tent, candle
+    dirty: water, towel
+    out in the rain: coat, jacket
+    tired: blanket, quilt, bath, tent
+    hungry: milk, juice, cocoa
+    thirsty: soup, apple, pear
+    scissors: knife
+    saw: knife
+    ladder: rope
+    hammer: saw, rope, brush
+    pencil: brush
+    broom: brush, hose
+    lost: angry
+    taken: sad
+    made: happy
+""")  # what might do as well, so that no question offers it as a wrong answer
 HANDMADE = ("ball", "doll", "drum", "kite", "book", "hat", "puppet", "scarf", "flute", "whistle", "crown", "mask")
 
 
