@@ -10,7 +10,7 @@ from refq_fast.exponential import exp
 from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import parallel, serial
 from refq_fast.threads import over_rows
-from refq_fast.training.rows import PIECE, gathered, pieces_of, total
+from refq_fast.rows import PIECE, gathered, pieces_of, total
 
 
 def sigmoid_ste_vjp(g, x, sharpness):
