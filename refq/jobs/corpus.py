@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from refq.errors import FileError, UsageError
+from refq.jobs.perplexity import read_text
 from refq.jobs.progress import progress
 
 SEPARATOR = "<|endoftext|>"  # on a line of its own, between two documents
@@ -22,12 +23,8 @@ def read_corpus(path, tokenizer):
     Raises
         FileError: not UTF-8, or without a document.
     """
-    with open(path, "rb") as file:
-        raw = file.read()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: byte {error.start} is not UTF-8") from None
+    text = read_text(path)
+    raw = text.encode()
     documents = [document.strip() for document in _divided(text)]
     parts = []
     with progress(len(raw), "B", "tokenizing") as advance:
@@ -55,10 +52,12 @@ def batch_at(tokens, step, batch, context, seed, shift=True):
         windows: int64 (batch,), the number of each window in the text, for shift=False.
     """
     count = windows_in(tokens, context)
-    places, numbers = [], []
+    places, numbers, epochs = [], [], {}
     for n in range(step * batch, (step + 1) * batch):
         epoch, turn = divmod(n, count)
-        order, offset = _epoch(count, context, seed, epoch)
+        if epoch not in epochs:
+            epochs[epoch] = _epoch(count, context, seed, epoch)
+        order, offset = epochs[epoch]
         numbers.append(order[turn])
         places.append(order[turn] * context + (offset if shift and epoch else 0))
     at = np.array(places)[:, None] + np.arange(context)

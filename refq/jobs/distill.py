@@ -18,7 +18,7 @@ from refq.jobs.corpus import batch_at, read_corpus, windows_in
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.model import load_model
-from refq.jobs.perplexity import cut_windows, score
+from refq.jobs.perplexity import cut_windows, read_text, score
 from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
@@ -40,6 +40,7 @@ class Distillation(NamedTuple):
         1 - alpha and alpha.
     top_k: how many logits of the teacher top_k_kl is given.
     lts: "none", or the growth of the threshold at which settled weights are frozen.
+    val_tokens: how many tokens of the validation text are used; 0 for all.
     cached: the teacher's logits come from a cache on disk, rounded to float16; the text is then always cut alike.
     The others are settings of refq.training.recipe.RECIPE, and of the text.
     """
@@ -69,6 +70,7 @@ class Distillation(NamedTuple):
     cached: bool = False
     seed: int = 0
     eval_every: int = 0
+    val_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,10 +218,11 @@ def read_texts(checkpoint, texts, training):
     windows_in(tokens, training.context)
     digests, held_out = {"text": digest}, None
     if texts[1] is not None:
-        with open(texts[1], "rb") as file:
-            raw = file.read()
-        digests["validation"] = hashlib.sha256(raw).hexdigest()
-        held_out = cut_windows(tokenizer.encode(raw.decode("utf-8")), training.context)
+        text = read_text(texts[1])
+        digests["validation"] = hashlib.sha256(text.encode()).hexdigest()
+        held_out = cut_windows(tokenizer.encode(text)[: training.val_tokens or None], training.context)
+        if not len(held_out):
+            raise UsageError(f"{texts[1]}: it is shorter than one window of --context {training.context}")
     return tokens, held_out, digests
 
 

@@ -34,7 +34,7 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None):
         UsageError: a context or limit that the model or text does not have; an original that does not fit.
         FileError: a model or text that cannot be read, or a text too short for one window.
     """
-    model, content = load_model(directory, engine), _read_text(text)
+    model, content = load_model(directory, engine), read_text(text)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     tokens = tokenizer.encode(content)
     _check_sizes(model[0], len(tokens), context, limit, text)
@@ -108,7 +108,8 @@ def _report(sums, windows, tokenizer, seconds):
     return report | {name: value / scored for name, value in zip(("kl", "top1_agreement"), sums[1:], strict=False)}
 
 
-def _read_text(path):
+def read_text(path):
+    """A UTF-8 file, whole."""
     with open(path, "rb") as file:
         raw = file.read()
     try:
