@@ -22,6 +22,7 @@ class Distilled(NamedTuple):
     codes: dict
     used: dict
     gradients: dict
+    hidden: list
 
 
 def distilled(params, batch, config, recipe):
@@ -35,22 +36,22 @@ def distilled(params, batch, config, recipe):
         check_clear(grid, name)
         codes[name] = forward_codes(grid, recipe)
         weights[name] = grids.dequantize(codes[name], *grid[1:3])._replace(shape=params[name].shape)
-    terms, logits, used = _slopes(weights, trained, batch, config, recipe)
+    terms, logits, used, hidden = _slopes(weights, trained, batch, config, recipe)
     if recipe["gradient_l1"] and codes:
         terms["gradient_l1"] = total([abs(v) for name in codes for v in used[name].data])
         used = _penalized(weights, used, list(codes), (batch, config, recipe))
-    return Distilled(terms, logits, codes, used, _gradients(params, cells, used, recipe))
+    return Distilled(terms, logits, codes, used, _gradients(params, cells, used, recipe), hidden)
 
 
 def _slopes(weights, trained, batch, config, recipe):
-    """Terms, logits, and the slopes of the loss with respect to the weights that are trained."""
+    """Terms, logits, slopes of the loss with respect to the weights that are trained, and the states between layers."""
     weights, inputs = lifted(weights), _Inputs(recipe["activations"])
 
     def terms_of(weights):
         logits, caches, seen = llama_of(weights, batch["tokens"], None, config, inputs.begin())
-        return _terms(logits, seen | {"keys": [k for k, _ in caches]}, batch, recipe), logits
+        return _terms(logits, seen | {"keys": [k for k, _ in caches]}, batch, recipe), logits, seen["hidden"]
 
-    terms, logits = terms_of(weights)
+    terms, logits, hidden = terms_of(weights)
     flows = backward([terms["loss"]], [Real(1)])
     chain = {name: [total(flows.get(id(r), [Real(0)])) for r in weights[name].data] for name in trained}
     numbers = [*terms.values(), *logits.data, *(r for part in chain.values() for r in part)]
@@ -58,7 +59,7 @@ def _slopes(weights, trained, batch, config, recipe):
     terms, logits = {name: next(numbers) for name in terms}, logits._replace(data=[next(numbers) for _ in logits.data])
     slopes = differences(lambda weights: terms_of(weights)[0]["loss"], weights, trained)
     used = {name: weights[name]._replace(data=[_agreed(d, next(numbers)) for d in slopes[name]]) for name in trained}
-    return terms, logits, used
+    return terms, logits, used, hidden
 
 
 def _penalized(weights, used, names, rest):
@@ -175,7 +176,7 @@ class _Inputs:
         qmin, qmax = grids.integer_range(self.bits)
         lo, hi = min(0, *(r.value for r in row)), max(0, *(r.value for r in row))
         scale, error = (hi - lo) / (qmax - qmin), 2 * max(r.error for r in row)
-        if error * (qmax - qmin) > scale * CLEAR:
+        if 2 * error > scale * CLEAR:  # of t = x / scale, at most
             raise ArithmeticError(f"a step of {scale} is too small for an error of {error}")
         zero_point = min(max(qmin - _clear(lo / scale), qmin), qmax)
         for r in row:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from tools.oracle import grids, optimizers, transitions
 from tools.oracle.distilled import distilled
 from tools.oracle.numbers import Array, Bounded, elementwise, rounded
-from tools.oracle.reals import Real, bounded, constant, lift, mp, sqrt, total
+from tools.oracle.reals import Real, bounded, constant, lift, mp, settled, sqrt, total
 from tools.oracle.student import CLEAR, SCALE, check_clear, check_clear_half, grid_of
 
 RECIPE = {"bits": 4, "quantizer": "lsq", "sharpness": 0, "beta": 1, "activations": None, "frozen": []}
@@ -41,18 +41,18 @@ def kd_step(params, state, batch, config, recipe):
             rate = now["rates"][_scope(name, scheduled)].value.data[0]
         known = state.get("moments", {}).get(name)
         weights[name], moments[name] = _optimized(name, params[name], g, known, rate, recipe | {"step": step})
-    settled = {} if recipe["lottery"] is None else _settled(params, weights, found.codes, state, recipe, step)
+    lottery = {} if recipe["lottery"] is None else _settled(params, weights, found.codes, state, recipe, step)
     new = params | _bounded(weights)
     _check_clear_after(new, found.codes, recipe)
     report = _report(found) | {"gradients": _bounded(gradients), "norm": _number(norm), "transitions": seen}
     report["learning_rate"] = _close(recipe["learning_rate"] * multiplier)
-    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now | settled
+    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now | lottery
     return _parted([new, state, report])
 
 
 def _clipped(gradients, limit):
-    norm = sqrt(total([v * v for g in gradients.values() for v in g.data] or [Real(0)]))
-    if limit is None:
+    norm = sqrt(total([v * v for g in gradients.values() for v in g.data])) if gradients else Real(0)
+    if limit is None or not gradients:
         return gradients, norm
     factor = Real(limit) / (norm + constant(Fraction(1, 10**6)))
     if abs(factor.value - 1) < CLEAR.numerator / mp.mpf(CLEAR.denominator):
@@ -140,8 +140,8 @@ def _settled(params, weights, codes, state, recipe, step):
 
 def _check_above(name, data, eps):
     """Where a gradient is as small as eps, or as its own error, Adam makes a large step of a rounding error."""
-    for v in data:
-        if v.value and not abs(v.value) > max(ABOVE * eps, ABOVE * v.error):
+    for v in settled(Array("float32", (len(data),), data)).data:
+        if (v.value or v.error) and not abs(v.value) > max(ABOVE * eps, 30 * v.error):
             raise ArithmeticError(f"{name} has a gradient of {v.value}, too small for eps or for its error {v.error}")
 
 
