@@ -1,8 +1,8 @@
 """float32 products on 512-bit registers: no slower than a BLAS that uses them, twice as fast as one that does not.
 
-(MKL on AMD's processors, or OpenBLAS told to be compatible.) A tile of ROWS by WIDTH results stays in registers. b is
-packed into panels, each the rows of b that a tile needs, side by side; a is read where it lies. A result is a sum in the
-order of k, of fixed pieces where k is by far the longest: the bits are a function of the shape.
+(MKL on AMD's processors, OpenBLAS told to be compatible.) A tile of ROWS by WIDTH results stays in registers. b is
+packed into panels, each the rows of b that a tile needs, side by side; a is read where it lies. A result is a sum in
+the order of k, of fixed pieces where k is by far the longest: the bits are a function of the shape.
 """
 
 import numpy as np
