@@ -11,7 +11,7 @@ import refq
 from refq import tape
 from refq.errors import GridError
 from refq.training import activations
-from refq.training.activations import QuantizedInput, quantized_inputs
+from refq.training.activations import QuantizedInput, input_grids, on_input_grids, quantized_inputs
 from tests.laws.models import seeded_model, wide
 from tests.support import both, floats32, half_grid
 
@@ -62,20 +62,22 @@ def test_its_gradients_are_those_of_a_scale_an_element(engine, arguments, seed):
 def test_a_model_with_dynamic_grids(engine, model, bits, reached):
     """More bits, nearer to the logits of real activations; the input of the head stays as it is."""
     params, config = wide(model[0]), model[1]
-    head = params["model.embed_tokens.weight"]
-    ops = quantized_inputs(engine, bits, head)
-    logits, exact = (refq.llama_forward(params, TOKENS, config, o) for o in (ops, engine))
+    given, ops = on_input_grids(params, bits), quantized_inputs(engine)
+    exact = refq.llama_forward(params, TOKENS, config, engine)
+    logits = refq.llama_forward(given, TOKENS, config, ops)
     assert reached / 20 < np.linalg.norm(logits - exact) / np.linalg.norm(exact) < reached
-    x = exact[..., :16]
-    np.testing.assert_array_equal(ops.linear(x, head), engine.linear(x, head))
-    np.testing.assert_array_equal(ops.linear(x, +head), engine.linear(engine.dynamic_fake_quantize(x, bits), head))
+    assert given["model.embed_tokens.weight"] is params["model.embed_tokens.weight"]
+    x, name = exact[..., :16], "model.layers.0.mlp.up_proj.weight"
+    np.testing.assert_array_equal(ops.linear(x, params[name]), engine.linear(x, params[name]))
+    x_hat = engine.dynamic_fake_quantize(x, bits)
+    np.testing.assert_array_equal(ops.linear(x, given[name]), engine.linear(x_hat, params[name]))
 
 
 @both
 def test_a_token_is_quantized_alone(engine, model):
     """So a decoder with a cache sees the same grids, as no later token moves them."""
-    params, config = wide(model[0]), model[1]
-    ops = quantized_inputs(engine, 8)
+    params, config = on_input_grids(wide(model[0]), 8), model[1]
+    ops = quantized_inputs(engine)
     whole = refq.llama_forward(params, TOKENS, config, ops)
     first, cache = refq.llama_decode(params, TOKENS[:, :4], None, config, ops)
     rest, _ = refq.llama_decode(params, TOKENS[:, 4:], cache, config, ops)
@@ -90,8 +92,8 @@ def test_a_weight_may_bring_the_static_grid_of_its_input(engine, packed):
     q = np.arange(-8, 8, dtype=np.int32).repeat(2).reshape(4, 8)
     w = engine.dequantize(q, np.float32(0.5), 0)
     stored = engine.PackedWeight(engine.pack_codes(q, 4), np.full((4, 1), 0.5, np.float32), np.zeros((4, 1), int), 4)
-    weight = QuantizedInput(stored if packed else w, scale, zero_point)
-    y = quantized_inputs(engine, 8).linear(x, weight, np.ones(4, np.float32))
+    weight = QuantizedInput(stored if packed else w, 8, scale, zero_point)
+    y = quantized_inputs(engine).linear(x, weight, np.ones(4, np.float32))
     x_hat = engine.fake_quantize(x, scale, zero_point, -128, 127)
     assert (x_hat == engine.fake_quantize(np.clip(x, -1, 4.1), scale, zero_point, -128, 127)).all()
     np.testing.assert_allclose(y, x_hat @ w.T + 1, rtol=1e-6, atol=1e-5)
@@ -104,14 +106,14 @@ def test_gradients_of_one_layer(engine):
     x, w, g = (random.standard_normal(shape) for shape in ((2, 6), (4, 6), (2, 4)))
     scale, zero_point = np.array(0.01), np.int32(5)
     leaves = [tape.Tensor(v) for v in (x, w, scale)]
-    ops = quantized_inputs(tape.lift(engine), 8)
-    y = ops.linear(leaves[0], QuantizedInput(leaves[1], leaves[2], zero_point))
+    ops = quantized_inputs(tape.lift(engine))
+    y = ops.linear(leaves[0], QuantizedInput(leaves[1], 8, leaves[2], zero_point))
     gx, gw, gscale = tape.backward([(y, g)], leaves)
     through, of_scale = engine.lsq_vjp(g @ w, x, scale, zero_point, -128, 127)
     np.testing.assert_allclose(gw, g.T @ engine.fake_quantize(x, scale, zero_point, -128, 127))
     np.testing.assert_allclose(gx, through)
     np.testing.assert_allclose(gscale, of_scale)
-    gx, gw = tape.backward([(ops.linear(leaves[0], leaves[1]), g)], leaves[:2])
+    gx, gw = tape.backward([(ops.linear(leaves[0], QuantizedInput(leaves[1], 8)), g)], leaves[:2])
     np.testing.assert_allclose(gw, g.T @ engine.dynamic_fake_quantize(x, 8))
     np.testing.assert_allclose(gx, engine.dynamic_fake_quantize_vjp(g @ w, x, 8))
 
@@ -122,9 +124,9 @@ def test_gradients_of_a_model_are_near_those_without_grids(engine, model):
     found = {}
     for bits in (None, 8, 16):
         leaves = {name: tape.Tensor(w) for name, w in params.items()}
-        lifted = tape.lift(engine)
-        ops = lifted if bits is None else quantized_inputs(lifted, bits, leaves["model.embed_tokens.weight"])
-        loss = ops.cross_entropy(refq.llama_forward(leaves, TOKENS, config, ops), np.roll(TOKENS, -1, axis=1))
+        ops = quantized_inputs(tape.lift(engine))
+        logits = refq.llama_forward(on_input_grids(leaves, bits), TOKENS, config, ops)
+        loss = ops.cross_entropy(logits, np.roll(TOKENS, -1, axis=1))
         found[bits] = tape.backward([(loss, np.ones(loss.shape))], list(leaves.values()))
     norm, *off = (
         np.sqrt(sum((np.square(a - b)).sum() for a, b in zip(found[None], other, strict=True)))
@@ -136,28 +138,55 @@ def test_gradients_of_a_model_are_near_those_without_grids(engine, model):
 
 @both
 def test_a_model_with_static_grids(engine, model):
-    """Every projection brings a grid of its own; the page is not told. A fine one costs little, a coarse one much."""
+    """Every projection has a grid of its own; the page is not told. A fine one costs little, a coarse one much."""
     params, config = model
-    projections = [name for name in params if "_proj.weight" in name]
-    ops = quantized_inputs(engine, 16, params["model.embed_tokens.weight"])
+    grids = input_grids(params, [TOKENS], 16, config, engine)
 
     def off(**scales):
-        grids = {name: (np.float32([scales.get(name[-13:-7], 2.0**-10)]), np.int32([3])) for name in projections}
-        given = params | {name: QuantizedInput(params[name], *grid) for name, grid in grids.items()}
+        coarse = {f"{name}.input_scale": np.float32([5]) for name in projections(params) if name[-6:] in scales}
         exact = refq.llama_forward(params, TOKENS, config, engine)
-        return np.linalg.norm(refq.llama_forward(given, TOKENS, config, ops) - exact) / np.linalg.norm(exact)
+        given = on_input_grids(params | grids | coarse, 16)
+        return np.linalg.norm(refq.llama_forward(given, TOKENS, config, quantized_inputs(engine)) - exact) / norm(exact)
 
-    assert 1e-5 < off() < 0.02
-    assert all(off(**{name: 5.0}) > 0.1 for name in ("o_proj", "v_proj"))
+    norm = np.linalg.norm
+    assert 1e-6 < off() < 1e-3
+    assert all(off(**{name: True}) > 0.1 for name in ("o_proj", "v_proj"))
 
 
-def test_bits_beyond_their_range_are_refused_at_once():
+@both
+def test_calibration_holds_all_that_passes(engine, model):
+    """The grids of two batches hold the extremes of both, and are those of minmax over all numbers at once."""
+    params, config = model
+    batches = [TOKENS[:1], TOKENS[1:]]
+    found = input_grids(params, batches, 8, config, engine)
+    assert sorted(found) == sorted(
+        f"{name}.input_{kind}" for name in projections(params) for kind in ("scale", "zero_point")
+    )
+    assert all(value.shape == (1,) for value in found.values())
+    embedding, norm = (params[f"model.{n}.weight"] for n in ("embed_tokens", "layers.0.input_layernorm"))
+    first = engine.rms_norm(engine.embed(TOKENS, embedding), norm, config["rms_norm_eps"])
+    scale, zero_point = refq.minmax(first.reshape(-1), -128, 127, False, "float16")
+    for name in "qkv":
+        layer = f"model.layers.0.self_attn.{name}_proj"
+        assert (found[f"{layer}.input_scale"], found[f"{layer}.input_zero_point"]) == (scale, zero_point)
+    assert all((refq.float16_scale(found[name]) == found[name]).all() for name in found if name.endswith("scale"))
+
+
+def test_without_bits_nothing_changes(model):
+    assert on_input_grids(model[0], None) is model[0]
+
+
+def test_bits_beyond_their_range_are_refused_at_once(model):
     with pytest.raises(GridError, match="bits=17"):
-        quantized_inputs(refq, 17)
+        on_input_grids(model[0], 17)
 
 
 def test_the_example_is_right():
     assert doctest.testmod(activations, extraglobs={"np": np}).failed == 0
+
+
+def projections(params):
+    return [name.removesuffix(".weight") for name in params if name.endswith("_proj.weight")]
 
 
 def _bits(limits):

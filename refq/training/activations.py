@@ -1,4 +1,4 @@
-"""Quantized activations: a namespace of operations whose linear layers multiply inputs that lie on a grid."""
+"""Quantized activations: weights that bring the grid of their input, and a namespace whose linear puts it there."""
 
 from typing import NamedTuple
 
@@ -6,47 +6,96 @@ import numpy as np
 
 from refq.grids.affine import integer_range
 from refq.ops.namespace import Replaced
+from refq.training.student import INPUT_SCALE, INPUT_ZERO_POINT, block_layers
 
 
 class QuantizedInput(NamedTuple):
-    """A weight whose input has a static grid, that of a calibration.
+    """A weight whose input is quantized before they are multiplied.
 
     weight: all that linear takes as one.
-    scale, zero_point: one number each, of shape () or (1,), as lsq takes them.
+    bits: 2..16; codes -2**(bits-1) .. 2**(bits-1) - 1.
+    scale, zero_point: of a static grid, one number each, () or (1,), as lsq takes them; None for a grid a token.
     """
 
     weight: object
-    scale: np.ndarray
-    zero_point: np.ndarray
+    bits: int
+    scale: np.ndarray | None = None
+    zero_point: np.ndarray | None = None
 
 
-def quantized_inputs(ops, bits, head=None, symmetric=False):
-    """`ops` with a linear that quantizes its input: statically beside a QuantizedInput, else dynamically, per token.
+def quantized_inputs(ops):
+    """`ops` with a linear that does what a QuantizedInput asks for; any other weight meets its input as it is.
 
     linear(x, weight) = ops.linear(x_hat, weight),  x_hat = dynamic_fake_quantize(x, bits) or lsq(x, scale, zero_point)
 
     Parameters
         ops: an engine, or what tape.lift makes of one: then gradients pass by the rules of those two.
-        bits: int, 2..16; codes -2**(bits-1) .. 2**(bits-1) - 1.
-        head: the weight whose input stays as it is, the very object; None for none.
-        symmetric: bool, of the dynamic grids.
     Returns
         a namespace, as a model page takes it.
-    Raises
-        GridError: bits outside 2..16.
 
     >>> import refq
-    >>> quantized_inputs(refq, 4).linear(np.float32([[-5, 9.6, 10]]), np.float32([[1, 1, 0]]))
+    >>> weight = QuantizedInput(np.float32([[1, 1, 0]]), 4)
+    >>> quantized_inputs(refq).linear(np.float32([[-5, 9.6, 10]]), weight)
     array([[5.]], dtype=float32)
     """
-    limits = integer_range(bits)
 
     def linear(x, weight, bias=None):
         if isinstance(weight, QuantizedInput):
-            weight, scale, zero_point = weight
-            x = ops.lsq(x, scale, zero_point, *limits)
-        elif weight is not head:
-            x = ops.dynamic_fake_quantize(x, bits, symmetric)
+            weight, bits, scale, zero_point = weight
+            if scale is None:
+                x = ops.dynamic_fake_quantize(x, bits)
+            else:
+                x = ops.lsq(x, scale, zero_point, *integer_range(bits))
         return ops.linear(x, weight, bias)
 
     return Replaced(ops, linear=linear)
+
+
+def on_input_grids(weights, bits):
+    """The projections of all blocks as QuantizedInput: with a static grid where "<layer>.input_scale" is there.
+
+    Parameters
+        weights: dict, as llama_forward takes it; "<layer>.input_scale" and "<layer>.input_zero_point" beside.
+        bits: int, or None: then nothing is quantized.
+    Returns
+        dict for llama_forward with quantized_inputs.
+    Raises
+        GridError: bits outside 2..16.
+    """
+    if bits is None:
+        return weights
+    integer_range(bits)
+    found = dict(weights)
+    for layer in block_layers(weights):
+        grid = (weights.get(layer + end) for end in (INPUT_SCALE, INPUT_ZERO_POINT))
+        found[f"{layer}.weight"] = QuantizedInput(weights[f"{layer}.weight"], bits, *grid)
+    return found
+
+
+def input_grids(weights, batches, bits, config, ops):
+    """Static grids for the inputs of all projections: min-max over everything that passes.
+
+    Parameters
+        weights, config: as llama_forward takes them.
+        batches: iterable of tokens, int (B, T).
+        bits: int, 2..16.
+        ops: the engine.
+    Returns
+        dict: "<layer>.input_scale", float16-exact, and "<layer>.input_zero_point" int32, each (1,).
+    """
+    names, seen = {id(weights[f"{layer}.weight"]): layer for layer in block_layers(weights)}, {}
+
+    def linear(x, weight, bias=None):
+        layer = names.get(id(weight))
+        if layer is not None:
+            ends = np.array([x.min(), x.max(), *seen.get(layer, [])])
+            seen[layer] = np.array([ends.min(), ends.max()])
+        return ops.linear(x, weight, bias)
+
+    for tokens in batches:
+        ops.llama_forward(weights, tokens, config, Replaced(ops, linear=linear))
+    params = {}
+    for layer, ends in seen.items():
+        grid = ops.minmax(ends, *integer_range(bits), symmetric=False, scale_dtype="float16")
+        params[layer + INPUT_SCALE], params[layer + INPUT_ZERO_POINT] = grid
+    return params

@@ -54,6 +54,20 @@ def quantized(name, weight, scale, zero_point):
         checks.same_shape(f"{name}_zero_point", zero_point, f"{name}_scale", scale.shape)
 
 
+def static_input(name, scale, zero_point, bits):
+    """One scale above 0 and one zero point on its grid, (1,) each; bits: None where no input is quantized."""
+    if bits is None or zero_point is None:
+        raise GridError(
+            f"params has {name}; a static grid belongs to a projection of a block, has an input_zero_point beside it, "
+            "and needs its bits as recipe.activations"
+        )
+    bits, other = checks.bit_width(bits, largest=16), name.replace("scale", "zero_point")
+    scale = checks.same_shape(name, checks.as_float(name, scale), "a static grid", (1,))
+    zero_point = checks.same_shape(other, checks.as_integer(other, zero_point), "a static grid", (1,))
+    checks.within(other, zero_point, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return arguments.above_zero(name, scale), zero_point
+
+
 def as_many(name, teacher, student):
     """As many arrays of the teacher as the student has."""
     if len(teacher) != len(student):

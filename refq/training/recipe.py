@@ -9,7 +9,7 @@ RECIPE = {
     "quantizer": "lsq",  # learned steps; or "straight_through", steps as they are; or "soft": SigmoidSTE and SoftClamp
     "sharpness": 0.0,
     "beta": 1.0,
-    "activations": None,  # or the bits of every linear layer's input, asymmetric, one grid a token
+    "activations": None,  # or the bits of every linear layer's input: its static grid in params, or one a token
     "frozen": [],  # names of parameters
     # the loss: terms of refq.training.terms with their coefficients
     "losses": {"kl": 1.0},

@@ -6,7 +6,14 @@ import refq
 from refq.training import arguments_step as arguments
 from refq.training.lottery_step import settle
 from refq.training.recipe import complete
-from refq.training.student import SCALE, forward_weights, surrogate_gradients, weight_names
+from refq.training.student import (
+    INPUT_SCALE,
+    SCALE,
+    forward_weights,
+    input_scale_names,
+    surrogate_gradients,
+    weight_names,
+)
 from refq.training.terms import loss_gradients, penalized
 from refq.training.transition_step import observed, scope_of
 
@@ -48,7 +55,7 @@ def kd_gradients(params, batch, config, recipe, ops=None):
     arguments.batch(batch, recipe["losses"])
     arguments.frozen(recipe["frozen"], params)
     weights, codes = forward_weights(params, recipe, ops)
-    names = [name for name in weight_names(params) if name not in recipe["frozen"]]
+    names = [n for n in weight_names(params) + input_scale_names(params) if n not in recipe["frozen"]]
     inputs = batch, config, recipe, ops
     losses, logits, used = loss_gradients(weights, names, *inputs)
     if recipe["gradient_l1"] and codes:
@@ -99,8 +106,9 @@ def kd_step(params, state, batch, config, recipe, ops=None):
 
 
 def _is_trained(name, recipe):
-    """Under transition-rate scheduling steps are fixed: else codes would change although no weight moves."""
-    return name not in recipe["frozen"] and not (recipe["transition"] and name.endswith(SCALE))
+    """Under transition-rate scheduling steps of weights are fixed: else codes would change although no weight moves."""
+    fixed = recipe["transition"] and name.endswith(SCALE) and not name.endswith(INPUT_SCALE)
+    return name not in recipe["frozen"] and not fixed
 
 
 def _optimized(w, g, state, name, rate, recipe, ops):

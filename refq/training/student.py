@@ -1,7 +1,8 @@
 """A student in training: latent weights and their grids in one flat dict, and the weights its forward pass uses.
 
 "<layer>.weight" float (out, in), with "<layer>.weight_scale" (out or 1, groups) where it is quantized, and there
-"<layer>.weight_zero_point" int32 of the same shape, or none for 0. All else is used as it is.
+"<layer>.weight_zero_point" int32 of the same shape, or none for 0. A layer whose input has a static grid has
+"<layer>.input_scale" (1,) and "<layer>.input_zero_point" int32 (1,). All else is used as it is.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ from refq.ranges.float16 import float16_scale
 from refq.training import arguments_step as arguments
 
 SCALE, ZERO_POINT = "_scale", "_zero_point"
+INPUT_SCALE, INPUT_ZERO_POINT = ".input_scale", ".input_zero_point"
 PROJECTIONS = {"q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj"}
 PROJECTIONS |= {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"}
 
@@ -69,7 +71,7 @@ def forward_weights(params, recipe, ops):
     Scales are rounded to float16 first: the grid that is trained is the grid that is stored.
 
     Returns
-        weights: dict, name -> array; the grids are no weights.
+        weights: dict, name -> array; of the grids those of inputs alone.
         codes: dict, name of the weight -> int32 codes, (out, groups, group_size).
     """
     qmin, qmax = ops.integer_range(recipe["bits"])
@@ -84,7 +86,7 @@ def forward_weights(params, recipe, ops):
                 groups = ops.soft_fake_quantize(groups, *grid, recipe["sharpness"], recipe["beta"])
             codes[name] = ops.quantize(groups, *grid)
             weights[name] = ops.dequantize(codes[name], *grid[:2]).reshape(params[name].shape)
-    return weights, codes
+    return weights | _input_grids(params, recipe["activations"]), codes
 
 
 def surrogate_gradients(params, used, recipe, ops):
@@ -93,6 +95,10 @@ def surrogate_gradients(params, used, recipe, ops):
     gradients = {}
     for name, g in used.items():
         gradients[name] = g
+        if name.endswith(INPUT_SCALE):
+            inputs = params[name.removesuffix(INPUT_SCALE) + ".weight"].shape[1]
+            _, largest = ops.integer_range(recipe["activations"])
+            gradients[name] = g * g.dtype.type(ops.lsq_gradient_scale(inputs, largest))
         if name + SCALE not in params:
             continue
         args = grouped(params, name, g), grouped(params, name, params[name]), *grid_of(params, name), qmin, qmax
@@ -115,6 +121,17 @@ def weight_names(params):
     return [name for name in params if not name.endswith((SCALE, ZERO_POINT))]
 
 
+def input_scale_names(params):
+    """Names of the scales of static input grids."""
+    return [name for name in params if name.endswith(INPUT_SCALE)]
+
+
+def block_layers(params):
+    """Names of the linear layers of the blocks."""
+    names = (name.removesuffix(".weight") for name in params if name.endswith(".weight"))
+    return [name for name in names if name.endswith(tuple(PROJECTIONS.values()))]
+
+
 def grid_of(params, name):
     """(scale, zero_point) of a weight, with an axis for the elements of a group; the scale as it is stored."""
     scale = float16_scale(params[name + SCALE])[..., None]
@@ -125,6 +142,16 @@ def grid_of(params, name):
 def grouped(params, name, w):
     """An array of the shape of a weight as (out, groups, group_size)."""
     return to_groups(w, w.shape[1] // params[name + SCALE].shape[1])
+
+
+def _input_grids(params, bits):
+    found, known = {}, block_layers(params)
+    for name in input_scale_names(params):
+        layer = name.removesuffix(INPUT_SCALE)
+        zero_point = params.get(layer + INPUT_ZERO_POINT)
+        scale, zero_point = arguments.static_input(name, params[name], zero_point, bits if layer in known else None)
+        found |= {name: float16_scale(scale), layer + INPUT_ZERO_POINT: zero_point}
+    return found
 
 
 def _check(params, name):

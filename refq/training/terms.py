@@ -4,18 +4,16 @@ import numpy as np
 
 from refq import tape
 from refq.training import arguments_step as arguments
-from refq.training.activations import quantized_inputs
+from refq.training.activations import on_input_grids, quantized_inputs
 from refq.training.trace import scores, states, traced
 
 
 def loss_gradients(weights, names, batch, config, recipe, ops):
     """(losses, logits, gradients of the weights called `names`) of one forward and backward pass."""
     leaves = {name: tape.Tensor(weights[name]) for name in names}
-    used = weights | leaves
+    used = on_input_grids(weights | leaves, recipe["activations"])
     lifted, trace = traced(tape.lift(ops))
-    head = used.get("lm_head.weight", used["model.embed_tokens.weight"])
-    page_ops = lifted if recipe["activations"] is None else quantized_inputs(lifted, recipe["activations"], head)
-    logits = _tensor(ops.llama_forward(used, batch["tokens"], config, page_ops))
+    logits = _tensor(ops.llama_forward(used, batch["tokens"], config, quantized_inputs(lifted)))
     losses, seeds = _from_logits(logits, batch, recipe, ops)
     for name, coefficient in recipe["losses"].items():
         if name not in ("kl", "ce"):
