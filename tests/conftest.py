@@ -16,6 +16,7 @@ DATA = (
     "models/llama-tokenizer-32k",
     "text/tinystories/valid.txt",
     "text/wikitext-2/valid.txt",
+    "commonsense",
 )
 
 

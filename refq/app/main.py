@@ -16,7 +16,9 @@ from refq.errors import FileError, GroupSizeError, NonFiniteError, RefqError, Us
 VERBS = {
     "quantize": "Write a low-bit copy of a model that other programs load.",
     "distill": "Train a low-bit copy of a model to behave like it.",
+    "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
+    "evaluate": "Score a multiple-choice set with a model.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
     "info": "Describe this installation, for bug reports.",
