@@ -11,7 +11,10 @@ GOOD = {"question": "Is it?", "choices": ["no", "yes"], "answer": 1}
 
 
 def written(path, *lines):
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -20,7 +23,13 @@ def test_prompts(tmp_path):
         written(
             tmp_path / "set.jsonl",
             GOOD,
-            {"context": " It\u2028rains. ", "choices": [" Good.", "Bad. "], "answer": 0, "kind": "weather", "other": [1]},
+            {
+                "context": " It\u2028rains. ",
+                "choices": [" Good.", "Bad. "],
+                "answer": 0,
+                "kind": "weather",
+                "other": [1],
+            },
             "   ",
             GOOD | {"context": "It rains."},
             GOOD | {"context_options": ["A is", "B is"], "continuation": "wet."},
