@@ -1,5 +1,6 @@
 """refq: a readable reference of low-bit language models. Every public name has a section in SPEC.md."""
 
+from refq.analysis.signal_propagation import signal_propagation
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
 from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.groups import from_groups, to_groups
@@ -227,4 +228,5 @@ __all__ = [
     "ov_freeze",
     "kd_gradients",
     "kd_step",
+    "signal_propagation",
 ]
