@@ -29,10 +29,15 @@ def _match(expected, result, within):
         for i, (e, r) in enumerate(zip(expected, result, strict=True)):
             _match(e, r, None if within is None else within[i])
         return
-    expected = np.asarray(expected) if isinstance(expected, np.generic) else golden.decode(expected)
+    if isinstance(expected, dict):
+        assert set(expected) == set(result)
+        for name in expected:
+            _match(expected[name], result[name], None if within is None else within[name])
+        return
+    expected = np.asarray(expected) if isinstance(expected, (float, np.generic)) else golden.decode(expected)
     fault = golden.difference(expected, result, within)
     assert fault is None, fault
-    if within is None and result is not None and expected.dtype.kind == "f":
+    if within is None and isinstance(expected, np.ndarray) and expected.dtype.kind == "f":
         np.testing.assert_array_equal(np.signbit(result), np.signbit(expected), "zeros of another sign")
 
 
