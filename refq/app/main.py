@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "Score a multiple-choice set with a model.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
+    "pretrain": "Train the small LLaMA of the package anew.",
     "info": "Describe this installation, for bug reports.",
     "conform": "Run the golden cases against any implementation.",
     "golden": "Verify the installed golden files.",
