@@ -30,7 +30,7 @@ def product(a, b):
     (m, k), n = a.shape, b.shape[1]
     count = min(m * k * n // PIECE, TASKS)
     long = k >= LONG * max(m, n)
-    sums = threads.cuts(k, min(count, k // DEPTH)) if long else [slice(0, k)]
+    sums = threads.cuts(k, min(count, TASKS // 2, k // DEPTH)) if long else [slice(0, k)]  # their results are added
     areas = [((0, m), (0, n))] if long else _halves((0, m), (0, n), count)
     partial = np.empty((len(sums), m, n), np.float32)
     a, b = _steps(a), _steps(b)

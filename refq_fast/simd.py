@@ -158,6 +158,16 @@ def maximum(context, a, b):
 
 
 @intrinsic
+def where(context, a, b, x, y):
+    """x where a <= b, otherwise y."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<=", *args[:2]), *args[2:])
+
+    return floats(floats, floats, floats, floats), generate
+
+
+@intrinsic
 def two_to_the(context, number):
     """2**n of a `number` n + 1.5 * 2**23, n = -127..128: the integer n stands in its lowest bits. 2**-127 becomes 0."""
 

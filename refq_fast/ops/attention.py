@@ -1,7 +1,6 @@
 """Twins of refq.ops.attention: a few queries at a time, so that nothing of size T by S is ever stored.
 
-float32: the queries of a tile are the lanes of a vector, and numbers of a tile stand one vector a key. The queries of
-a head are counted in the order of their positions, R of each.
+float32: the queries of a tile, LANES of the R T of a head, are the lanes of a vector; scores stand one vector a key.
 """
 
 import numpy as np
@@ -23,6 +22,8 @@ from refq_fast.simd import (
     splat,
     store,
     store_block,
+    turn,
+    where,
     zero_block,
 )
 
@@ -119,101 +120,112 @@ def _windows(T, S):
 def _attend(q, k, v, S, y, first, last):
     """Tiles first..last-1, over all heads."""
     R, T, d = q.shape[1:]
-    width, tiles = k.shape[2], (R * T + LANES - 1) // LANES
-    queries, mixed = np.empty(d * LANES, np.float32), np.empty(width * LANES, np.float32)
-    scores, scale = np.empty(k.shape[1] * LANES, np.float32), np.full(LANES, d**-0.5, np.float32)
+    width, wide, tiles = k.shape[2], _wide(d), (R * T + LANES - 1) // LANES
+    rows, columns = np.zeros(LANES * wide, np.float32), np.empty(max(width, wide) * LANES, np.float32)
+    scores, limits = np.empty(k.shape[1] * LANES, np.float32), np.empty(LANES, np.float32)
+    scale = np.full(LANES, d**-0.5, np.float32)
     for tile in range(first, last):
         head, start = tile // tiles, tile % tiles * LANES
-        _gather(q[head], start, scale, queries)
-        seen = _seen(S, R, T, start)
-        _score(queries, k[head].reshape(-1), width, seen, scores)
-        total = _probabilities(S - T + 1, R, start, seen, scores)
-        _mix(scores, v[head].reshape(-1), width, seen, mixed)
-        _scatter(mixed, splat(np.float32(1)) / total, start, y[head])
+        seen = _look(S, T, start, limits)
+        _gather(q[head].reshape(-1), start, d, scale, rows, columns)
+        _score(columns, k[head].reshape(-1), d, width, seen, scores)
+        total = _probabilities(limits, seen, scores)
+        _mix(scores, v[head].reshape(-1), width, seen, columns)
+        _scatter(columns, splat(np.float32(1)) / total, start, d, rows, y[head].reshape(-1))
 
 
 @serial
 def _attend_vjp(g, q, k, v, gq, gk, gv):
     """All tiles of some heads."""
     R, T, d = q.shape[1:]
-    S, width, wide = gk.shape[1], k.shape[2], (d + LANES - 1) // LANES * LANES
-    columns, mixed = np.empty(d * LANES, np.float32), np.empty(width * LANES, np.float32)
+    S, width, wide = gk.shape[1], k.shape[2], _wide(d)
+    rows, columns = np.zeros(LANES * wide, np.float32), np.empty(max(width, wide) * LANES, np.float32)
     queries, gy = np.zeros(LANES * wide, np.float32), np.zeros(LANES * wide, np.float32)
     p, gscores = np.empty(k.shape[1] * LANES, np.float32), np.empty(k.shape[1] * LANES, np.float32)
     sum_k, sum_v = np.empty((k.shape[1], wide), np.float32), np.empty((k.shape[1], wide), np.float32)
-    scale, share = np.full(LANES, d**-0.5, np.float32), np.empty(LANES, np.float32)
+    limits, share, scale = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.full(LANES, d**-0.5, np.float32)
     for head in range(len(q)):
         sum_k[:], sum_v[:] = 0, 0
         keys, values = k[head].reshape(-1), v[head].reshape(-1)
         for start in range(0, R * T, LANES):
-            _gather(q[head], start, scale, columns)
-            _turn(columns, wide, queries)
-            seen = _seen(S, R, T, start)
-            _score(columns, keys, width, seen, p)
-            total = _probabilities(S - T + 1, R, start, seen, p)
+            seen = _look(S, T, start, limits)
+            _gather(q[head].reshape(-1), start, d, scale, queries, columns)
+            _score(columns, keys, d, width, seen, p)
+            total = _probabilities(limits, seen, p)
             store(share, 0, splat(np.float32(1)) / total)  # p is not divided by total: g is
-            _gather(g[head], start, share, columns)
-            _turn(columns, wide, gy)
-            _score(columns, values, width, seen, gscores)
+            _gather(g[head].reshape(-1), start, d, share, gy, columns)
+            _score(columns, values, d, width, seen, gscores)
             _slopes(p, load_floats(share, 0), seen, gscores)
-            _mix(gscores, keys, width, seen, mixed)
-            _scatter(mixed, load_floats(scale, 0), start, gq[head])
+            _mix(gscores, keys, width, seen, columns)
+            _scatter(columns, load_floats(scale, 0), start, d, rows, gq[head].reshape(-1))
             _add_outer(gscores, queries, wide, seen, sum_k.reshape(-1))
             _add_outer(p, gy, wide, seen, sum_v.reshape(-1))
         gk[head], gv[head] = sum_k[:S, :d], sum_v[:S, :d]
 
 
 @serial
-def _seen(S, R, T, start):
-    """Keys that the last query of a tile sees, to the end of their block."""
-    last = min(start + LANES, R * T) - 1
-    return (S - T + last // R + ROWS) // ROWS * ROWS
+def _wide(d):
+    """d in whole vectors."""
+    return (d + LANES - 1) // LANES * LANES
 
 
 @serial
-def _gather(x, start, factor, columns):
-    """Rows of a tile as columns, each times its factor; 0 beyond the last."""
-    R, T, d = x.shape
-    columns[:] = 0
-    for n in range(start, min(start + LANES, R * T)):
-        for j in range(d):
-            columns[j * LANES + n - start] = x[n % R, n // R, j] * factor[n - start]
+def _look(S, T, start, limits):
+    """The last key that each query of a tile sees; how many keys any of them sees, to the end of their block."""
+    last = 0
+    for n in range(LANES):
+        limit = S - T + (start + n) % T
+        limits[n], last = limit, max(last, limit)
+    return (last + ROWS) // ROWS * ROWS
 
 
 @serial
-def _scatter(columns, factor, start, x):
+def _gather(x, start, d, factor, rows, columns):
+    """Rows of a tile, each times its factor, and the same as columns; 0 beyond the last."""
+    wide, whole = len(rows) // LANES, d // LANES * LANES
+    count = min(LANES, len(x) // d - start)
+    rows[count * wide :] = 0
+    for n in range(count):
+        for j in range(0, whole, LANES):
+            store(rows, n * wide + j, load_floats(x, (start + n) * d + j) * splat(factor[n]))
+        for j in range(whole, d):
+            rows[n * wide + j] = x[(start + n) * d + j] * factor[n]
+    for j in range(0, wide, LANES):
+        turn(rows, j, wide, columns, j * LANES, LANES)
+
+
+@serial
+def _scatter(columns, factor, start, d, rows, x):
     """Columns of a tile times a vector, as rows."""
-    R, T, d = x.shape
+    wide, whole = len(rows) // LANES, d // LANES * LANES
     for j in range(0, d * LANES, LANES):
         store(columns, j, load_floats(columns, j) * factor)
-    for n in range(start, min(start + LANES, R * T)):
-        for j in range(d):
-            x[n % R, n // R, j] = columns[j * LANES + n - start]
+    for j in range(0, wide, LANES):
+        turn(columns, j * LANES, LANES, rows, j, wide)
+    for n in range(min(LANES, len(x) // d - start)):
+        for j in range(0, whole, LANES):
+            store(x, (start + n) * d + j, load_floats(rows, n * wide + j))
+        for j in range(whole, d):
+            x[(start + n) * d + j] = rows[n * wide + j]
 
 
 @serial
-def _turn(columns, wide, rows):
-    for j in range(len(columns) // LANES):
-        for n in range(LANES):
-            rows[n * wide + j] = columns[j * LANES + n]
-
-
-@serial
-def _score(queries, k, width, seen, scores):
+def _score(queries, k, d, width, seen, scores):
     """scores[s] = the products of all queries with key s."""
     for s in range(0, seen, ROWS):
         sums = zero_block()
-        for j in range(len(queries) // LANES):
+        for j in range(d):
             sums = add_products(sums, load_floats(queries, j * LANES), k, s * width + j, width)
         store_block(scores, s * LANES, LANES, sums)
 
 
 @serial
-def _probabilities(first, R, start, seen, scores):
+def _probabilities(limits, seen, scores):
     """exp(score - the largest of its query), 0 for the future, in place of the scores; and their sums."""
-    for lane in range(LANES):
-        for s in range(first + (start + lane) // R, seen):
-            scores[s * LANES + lane] = -np.inf
+    limit, hidden = load_floats(limits, 0), splat(np.float32(-np.inf))
+    for s in range(int(limits.min()) + 1, seen):
+        score = load_floats(scores, s * LANES)
+        store(scores, s * LANES, where(splat(np.float32(s)), limit, score, hidden))
     top, total = load_floats(scores, 0), splat(np.float32(0))
     for at in range(LANES, seen * LANES, LANES):
         top = maximum(load_floats(scores, at), top)
@@ -227,8 +239,8 @@ def _probabilities(first, R, start, seen, scores):
 @serial
 def _mix(scores, v, width, seen, mixed):
     """mixed[j] = the sum of scores[s] * v[s, j], ROWS numbers j at a time."""
-    for turn in range(0, width, ROWS):
-        j = min(turn, width - ROWS)
+    for first in range(0, width, ROWS):
+        j = min(first, width - ROWS)
         sums = zero_block()
         for s in range(seen):
             sums = add_products(sums, load_floats(scores, s * LANES), v, s * width + j, 1)
