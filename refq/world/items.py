@@ -5,6 +5,7 @@ import itertools
 from refq.world.combinations import split
 from refq.world.dice import Dice
 from refq.world.episodes import fits, new_scene
+from refq.world.lessons import some
 from refq.world.rules import ALSO
 from refq.world.stories import KINDS, LATER, aside, beginning, tell
 
@@ -46,7 +47,21 @@ def _of_kind(kind, dice):
 def question(dice, scene, kind, combination):
     """A story up to the answer that needs a combination, and the episode that has the answer."""
     asked = KINDS[kind](dice, scene, combination)
+    if kind == "need":
+        asked = asked._replace(wrong=strangers(dice, combination[0]))
     other = tell(dice, scene, dice.pick([name for name in KINDS if name not in ("where", kind)]))
     other = [*other.lines, f"{other.lead} {other.answer}", other.after, aside(dice, scene)]
     lines = [*asked.lines, *other] if kind in LATER and dice.chance(50) else [*other, *asked.lines]
     return " ".join(filter(None, [beginning(dice, scene), *lines, asked.lead])), asked
+
+
+def strangers(dice, state):
+    """Wrong answers to a need: things that help with others, and are held out like the right one.
+
+    A held-out thing follows "needed" in no story at all; among things that do, it would be unlikely whatever the rule.
+    """
+    helps = {}
+    for other, thing in split("need", True):
+        helps.setdefault(other, []).append(thing)
+    del helps[state]
+    return [f"{some(dice.pick(helps[other]))}." for other in dice.some(sorted(helps), 3)]
