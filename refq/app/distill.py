@@ -84,7 +84,12 @@ COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
 @click.option(
     "--activations",
     type=click.IntRange(4, 16),
-    help="Bits of every linear layer's input, one grid a token; float if not given.",
+    help="Bits of the input of every linear layer but the head; float if not given.",
+)
+@_setting(
+    "activation_range",
+    click.Choice(("token", "tensor")),
+    "A grid a token, measured each time; or one a layer, calibrated by min-max, then trained and stored.",
 )
 @_setting("optimizer", click.Choice(("adamw", "adam", "sgd")), "The optimizer.")
 @_setting(

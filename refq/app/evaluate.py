@@ -15,15 +15,16 @@ from refq.app import options
     required=True,
     help="JSON lines: question and/or context, choices, answer.",
 )
+@options.activations
 @options.engine
 @options.threads
 @options.as_json
-def command(model, task, engine, threads, as_json):
+def command(model, task, activations, engine, threads, as_json):
     """Score a multiple-choice set with a model: the share of items whose right choice is the likeliest a byte."""
     from refq.app.engine import load
     from refq.jobs.evaluate import evaluate_model
 
-    report = evaluate_model(model, task, load(engine, threads))
+    report = evaluate_model(model, task, load(engine, threads), activations == "stored")
     click.echo(json.dumps(report) if as_json else _table(report))
 
 

@@ -27,10 +27,11 @@ from refq.errors import UsageError
     help="Share of probability to draw from.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
+@options.activations
 @options.engine
 @options.threads
 @click.option("--stats", is_flag=True, help="Prefill and decode tokens per second, on stderr.")
-def command(model, prompt, engine, threads, stats, **sampling):
+def command(model, prompt, activations, engine, threads, stats, **sampling):
     """Continue a prompt. Standard output is the prompt and its continuation, and nothing else.
 
     On a terminal a line end follows.
@@ -41,7 +42,7 @@ def command(model, prompt, engine, threads, stats, **sampling):
     from refq.jobs.model import load_model
 
     engine = load(engine, threads)
-    loaded = load_model(model, engine)
+    loaded = load_model(model, engine, activations == "stored")
     tokenizer = open_tokenizer(model, loaded[0]["vocab_size"])
     bos, ends = special_ids(model, loaded[0], tokenizer)
     tokens = _tokens(tokenizer, prompt, bos)

@@ -24,4 +24,11 @@ engine = click.option(
     "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."
 )
 threads = click.option("--threads", type=click.IntRange(min=1), help="Threads; all cores if not given.")
+activations = click.option(
+    "--activations",
+    type=click.Choice(("stored", "off")),
+    default="stored",
+    show_default=True,
+    help="Quantize the inputs of linear layers as the model's files say, or not at all.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -13,15 +13,16 @@ from refq.app import options
 @click.option("--context", type=click.IntRange(min=2), default=256, show_default=True, help="Tokens a window.")
 @click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
 @click.option("--original", type=options.DIRECTORY, help="Also KL divergence and top-1 agreement against this model.")
+@options.activations
 @options.engine
 @options.threads
 @options.as_json
-def command(model, text, context, tokens, original, engine, threads, as_json):
+def command(model, text, context, tokens, original, activations, engine, threads, as_json):
     """Score a text with a model: the perplexity of windows that do not overlap."""
     from refq.app.engine import load
     from refq.jobs.perplexity import perplexity
 
-    report = perplexity(model, text, load(engine, threads), context, tokens, original)
+    report = perplexity(model, text, load(engine, threads), context, tokens, original, activations == "stored")
     click.echo(json.dumps(report) if as_json else table(report))
 
 

@@ -8,13 +8,14 @@ A linear layer X of N outputs and K inputs, `bits` wide, is stored instead of `X
     X.weight_zero_point  int32 (ceil(N * bits / 32), groups), packed likewise down each column; tensor: int8 (1,)
 
 and is (q - zero_point) * scale; a symmetric layer has no weight_zero_point. This is the layout of release 0.18 and
-later; before it, codes of 3, 5, 6 and 7 bits did not cross the words.
+later; before it, codes of 3, 5, 6 and 7 bits did not cross the words. Of its input see input_activations.
 """
 
 import re
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.input_activations import Inputs, input_args, input_tensors, parse_input_args
 from refq.files.strict import shown
 
 FLOATS = ("F32", "F16", "BF16")
@@ -32,12 +33,16 @@ _FREE_ARGS |= {"observer", "observer_kwargs", "scale_dtype", "zp_dtype"}
 
 
 class Scheme(NamedTuple):
-    """How one linear layer is quantized: strategy "tensor", "channel" or "group"; group_size None unless "group"."""
+    """How one linear layer is quantized: strategy "tensor", "channel" or "group"; group_size None unless "group".
+
+    inputs: how what it multiplies is quantized; None if it is not.
+    """
 
     bits: int
     symmetric: bool
     strategy: str
     group_size: int | None
+    inputs: Inputs | None = None
 
 
 def quantization_config(groups, ignore):
@@ -53,8 +58,8 @@ def quantization_config(groups, ignore):
     for number, (scheme, targets) in enumerate(groups):
         weights = {"num_bits": scheme.bits, "type": "int", "symmetric": scheme.symmetric, "strategy": scheme.strategy}
         weights |= {"group_size": scheme.group_size} if scheme.strategy == "group" else {}
-        group = {"targets": list(targets), "weights": weights, "input_activations": None, "output_activations": None}
-        config_groups[f"group_{number}"] = group
+        inputs = {"input_activations": input_args(scheme.inputs), "output_activations": None}
+        config_groups[f"group_{number}"] = {"targets": list(targets), "weights": weights} | inputs
     top = {"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed"}
     return top | {"config_groups": config_groups, "ignore": list(ignore)}
 
@@ -125,7 +130,8 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
         tensors["zero_point"] = (("I8",), (1,))
     elif not scheme.symmetric:
         tensors["zero_point"] = (("I32",), (_words(rows, scheme.bits), columns // size))
-    return {f"{name}.weight_{suffix}": entry for suffix, entry in tensors.items()}
+    packed = {f"{name}.weight_{suffix}": entry for suffix, entry in tensors.items()}
+    return packed | input_tensors(name, scheme.inputs, FLOATS)
 
 
 def _words(codes, bits):
@@ -140,10 +146,11 @@ def _by_target(raw, path):
         where = f"{path}: config group {shown(label)}"
         if not isinstance(group, dict) or group.keys() - _GROUP_KEYS:
             raise FormatError(f"{where} is {shown(group)}; an object of {', '.join(sorted(_GROUP_KEYS))} is needed")
-        for key, supported in (("input_activations", None), ("output_activations", None), ("format", "pack-quantized")):
+        for key, supported in (("output_activations", None), ("format", "pack-quantized")):
             if group.get(key) not in (None, supported):
                 raise FormatError(f"{where} has {key} {shown(group[key])}; only {supported or 'null'} is supported")
         scheme = _scheme(group.get("weights"), raw.get("version"), where)
+        scheme = scheme._replace(inputs=parse_input_args(group.get("input_activations"), where))
         for target in _checked(group.get("targets"), "targets", where):
             if schemes.setdefault(target, scheme) != scheme:
                 raise FormatError(f"{where}: the target {shown(target)} stands in another group too")

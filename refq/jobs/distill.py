@@ -15,6 +15,7 @@ from refq.files.header import DTYPES
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
 from refq.jobs.corpus import batch_at, read_corpus, windows_in
+from refq.jobs.input_grids import calibrated, plan_inputs, stored_inputs
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.model import load_model
@@ -25,6 +26,7 @@ from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, wri
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import CACHED, Cache, taught
 from refq.jobs.trainer import Loop, csv, train
+from refq.training.activations import on_input_grids
 from refq.training.recipe import complete
 from refq.training.step import kd_step
 from refq.training.student import SCALE, ZERO_POINT, forward_weights, grid_of, ov_freeze
@@ -39,6 +41,7 @@ class Distillation(NamedTuple):
     loss: terms joined by +, each with a coefficient before a *, as "kl+0.1*hidden"; in "ce+kl" alone they weigh
         1 - alpha and alpha.
     top_k: how many logits of the teacher top_k_kl is given.
+    activation_range: "token", each with a grid of its own; or "tensor", static grids that are calibrated and trained.
     lts: "none", or the growth of the threshold at which settled weights are frozen.
     val_tokens: how many tokens of the validation text are used; 0 for all.
     cached: the teacher's logits come from a cache on disk, rounded to float16; the text is then always cut alike.
@@ -54,6 +57,7 @@ class Distillation(NamedTuple):
     gradient_l1: float = 0.0
     quantizer: str = "lsq"
     activations: int | None = None
+    activation_range: str = "token"
     optimizer: str = "adamw"
     schedule: str = "cosine"
     steps: int = 300
@@ -120,6 +124,7 @@ def distill_model(
     target = output.check_paths(teacher, out, resume or overwrite)
     checkpoint = open_checkpoint(teacher)
     schemes, recipe = plan_schemes(checkpoint, options), recipe_of(options, training)
+    schemes = plan_inputs(schemes, checkpoint.config, training)
     digests, _ = check_inputs(checkpoint)
     tokens, held_out, text_digests = read_texts(checkpoint, texts, training)
     record = run_record(options, digests | text_digests) | {"command": "distill", "training": training._asdict()}
@@ -136,6 +141,8 @@ def distill_model(
             done = begin(room, record, resume)
             config, weights = load_model(teacher, engine)
             params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
+            if training.activation_range == "tensor":
+                params, recipe = calibrated(params, recipe, tokens, training, config, engine)
             cache = None
             if training.cached:
                 identity = {"inputs": digests, "text": text_digests["text"], "temperature": training.temperature}
@@ -143,7 +150,8 @@ def distill_model(
                 cache = Cache(teacher_cache, identity, shape, training.top_k)
             loop = _loop(engine, (config, weights), recipe, (tokens, held_out, cache), training)
             params, _, history = train(room, loop._replace(save_every=save_every), params)
-            source = Source(as_checkpoint(checkpoint, params, recipe, engine), engine, options, grids_of(params))
+            student = as_checkpoint(checkpoint, params, recipe, engine)
+            source = Source(student, engine, options, grids_of(params), stored_inputs(student.arrays))
             write_shards(room, shards, source, record, done)
             model = os.path.join(room, "model")
             output.write_file(os.path.join(model, "training.csv"), csv(history).encode())
@@ -254,7 +262,7 @@ def start_student(weights, schemes, options, recipe, freeze, engine):
 def as_checkpoint(checkpoint, params, recipe, engine):
     """The student in place of the teacher, for the job that writes."""
     weights, _ = forward_weights(params, recipe, engine)
-    grids = {name: params[name] for name in params if name.endswith(SCALE)}
+    grids = {name: params[name] for name in params if name.endswith(f".weight{SCALE}")}
     return Trained(
         **{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, arrays=weights | grids
     )
@@ -262,7 +270,7 @@ def as_checkpoint(checkpoint, params, recipe, engine):
 
 def grids_of(params):
     """Layer -> (scale, zero_point) of every quantized layer, as they are stored."""
-    names = [name.removesuffix(SCALE) for name in params if name.endswith(SCALE)]
+    names = [name.removesuffix(SCALE) for name in params if name.endswith(f".weight{SCALE}")]
     grids = {name.removesuffix(".weight"): grid_of(params, name) for name in names}
     return {layer: (scale, np.broadcast_to(zero_point, scale.shape)) for layer, (scale, zero_point) in grids.items()}
 
@@ -296,7 +304,8 @@ def _loop(engine, teacher, recipe, texts, training):
 
     def evaluate(params):
         weights, _ = forward_weights(params, recipe, engine)
-        nats = score(engine, [(config, weights)], held_out)[0]
+        model = config, on_input_grids(weights, recipe["activations"])
+        nats = score(engine, [model], held_out)[0]
         return math.exp(nats / (held_out.size - len(held_out)))
 
     step = functools.partial(kd_step, config=config, recipe=recipe, ops=engine)

@@ -23,7 +23,7 @@ class Request(NamedTuple):
     ends: list
 
 
-def evaluate_model(directory, task, engine):
+def evaluate_model(directory, task, engine, activations=True):
     """Score a multiple-choice set with a model.
 
     score of a choice = log p(its tokens | the tokens before) / its length in bytes;  the largest score is the answer
@@ -38,6 +38,7 @@ def evaluate_model(directory, task, engine):
         directory: the model.
         task: path of the set, see read_task.
         engine: refq or refq_fast.
+        activations: as load_model has it.
     Returns
         dict: task, its name; items; accuracy; stderr, sqrt(accuracy (1 - accuracy) / (items - 1)), None for one item;
         chance, the mean of 1 / choices; truncated, the items that lost some of their prompt; and kinds, the same by
@@ -46,7 +47,7 @@ def evaluate_model(directory, task, engine):
         FileError: a model or set that cannot be read; a choice longer than the model's positions.
         NonFiniteError: logits that are not finite.
     """
-    items, model = read_task(task), load_model(directory, engine)
+    items, model = read_task(task), load_model(directory, engine, activations)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     scores, truncated = score_items(engine, model, tokenizer, items, task)
     right = [int(np.argmax(values)) == item.answer for values, item in zip(scores, items, strict=True)]

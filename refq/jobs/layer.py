@@ -21,12 +21,14 @@ class Source(NamedTuple):
     """Where weights come from, who quantizes them, and how.
 
     grids: layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known already.
+    inputs: layer name -> (scale, zero_point), each (1,), of the layers whose input has a static grid.
     """
 
     checkpoint: Checkpoint
     engine: object
     options: Options
     grids: dict = {}
+    inputs: dict = {}
 
 
 def pieces(unit, source, errors):
@@ -64,9 +66,9 @@ def _copied(unit, source, _):
 
 
 def _quantized(unit, source, errors):
-    checkpoint, engine, options, grids = source
+    checkpoint, engine, options, grids, _ = source
     read = functools.partial(_rows, checkpoint, unit.name)
-    bits, symmetric, strategy, group_size = unit.scheme
+    bits, symmetric, strategy, group_size, _ = unit.scheme
     qmin, qmax = engine.integer_range(bits)
     fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
     fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
@@ -95,6 +97,10 @@ def _quantized(unit, source, errors):
         yield f"{unit.layer}.weight_zero_point", zero_point.astype(np.int8)
     elif not symmetric:  # packed down the rows
         yield f"{unit.layer}.weight_zero_point", engine.pack_compressed_tensors(zero_point.T.copy(), bits).T
+    if unit.layer in source.inputs:
+        scale, zero_point = source.inputs[unit.layer]
+        yield f"{unit.layer}.input_scale", scale
+        yield f"{unit.layer}.input_zero_point", zero_point.astype(np.int8 if unit.scheme.inputs.bits <= 8 else np.int16)
 
 
 def _rows(checkpoint, name, start, stop):

@@ -6,12 +6,13 @@ from refq.errors import CheckpointError, FormatError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
 from refq.files.safetensors import as_float32
 from refq.jobs.progress import progress
+from refq.training.activations import QuantizedInput, quantized_inputs
 
 CODES = 2**20  # unpacked at a time
 NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float32
 
 
-def load_model(directory, engine):
+def load_model(directory, engine, activations=True):
     """Read a model directory, float or compressed-tensors, into the parameters that `llama_forward` takes.
 
     Memory: a float tensor takes 4 bytes a weight, a quantized layer its packed bytes, scales and zero points; on top
@@ -20,11 +21,14 @@ def load_model(directory, engine):
     Parameters
         directory: a Hugging Face model directory.
         engine: module with pack_codes, unpack_compressed_tensors and PackedWeight: refq or refq_fast.
+        activations: bool, whether inputs of linear layers are quantized as the files say.
     Returns
         config: dict, see read_config.
-        params: dict, Hugging Face name -> float32 array, or engine.PackedWeight where the layer is quantized.
+        params: dict, Hugging Face name -> float32 array, or engine.PackedWeight where the layer is quantized, and
+            where its input is, a QuantizedInput of one: then `llama_forward` needs `quantized_inputs(engine)`.
     Raises
-        FileError: whatever open_checkpoint refuses; a weight or scale that is not finite; a scale of 0.
+        FileError: whatever open_checkpoint refuses; a weight or scale that is not finite; a scale of 0; an input's
+            scale below 0, or zero point off its grid.
     """
     checkpoint, params = open_checkpoint(directory), {}
     shapes = llama_tensors(checkpoint.config)
@@ -33,6 +37,8 @@ def load_model(directory, engine):
             layer = name.removesuffix(".weight")
             packed = layer in checkpoint.schemes and name.endswith(".weight")
             params[name] = _packed(checkpoint, layer, shape, engine) if packed else _float(checkpoint, name)
+            if packed and activations:
+                params[name] = _with_input(params[name], checkpoint, layer)
             advance(int(np.prod(shape)))
     return checkpoint.config, params
 
@@ -60,9 +66,9 @@ def logits_in_pieces(engine, model, tokens, step, cache=None):
     Yields
         (logits, cache): logits float32 (B, at most step, V), and the cache after them.
     """
-    config, params = model
+    (config, params), ops = model, quantized_inputs(engine)
     for start in range(0, tokens.shape[1], step):
-        logits, cache = engine.llama_decode(params, tokens[:, start : start + step], cache, config)
+        logits, cache = engine.llama_decode(params, tokens[:, start : start + step], cache, config, ops)
         yield logits, cache
 
 
@@ -79,6 +85,22 @@ def _packed(checkpoint, layer, shape, engine):
         pieces.append(engine.pack_codes(codes, bits))
     scale, zero_point = read_grid(checkpoint, layer, shape[0], engine)
     return engine.PackedWeight(np.concatenate(pieces), scale, zero_point, bits)
+
+
+def _with_input(weight, checkpoint, layer):
+    inputs = checkpoint.schemes[layer].inputs
+    if inputs is None or inputs.strategy == "token":
+        return weight if inputs is None else QuantizedInput(weight, inputs.bits)
+    name, other = f"{layer}.input_scale", f"{layer}.input_zero_point"
+    scale, zero_point = _float(checkpoint, name), checkpoint.read(other).astype(np.int32)
+    if not scale[0] > 0:
+        raise CheckpointError(f"{checkpoint.tensors[name][0]}: tensor {name} holds {scale[0]}; it must be above 0")
+    half = 2 ** (inputs.bits - 1)
+    if not -half <= zero_point[0] < half:
+        raise CheckpointError(
+            f"{checkpoint.tensors[other][0]}: tensor {other} holds {zero_point[0]}; {-half}..{half - 1} is its grid"
+        )
+    return QuantizedInput(weight, inputs.bits, scale, zero_point)
 
 
 def read_grid(checkpoint, layer, rows, engine):

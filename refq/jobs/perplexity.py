@@ -11,7 +11,7 @@ from refq.jobs.model import load_model, logits_in_pieces, pieces
 from refq.jobs.progress import progress
 
 
-def perplexity(directory, text, engine, context=256, limit=None, original=None):
+def perplexity(directory, text, engine, context=256, limit=None, original=None, activations=True):
     """Score a text with a model.
 
     The whole text is cut into tokens once (with the one token at its start that the tokenizer puts there), its first
@@ -25,6 +25,7 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None):
         context: tokens a window, 2 .. the model's positions.
         limit: tokens to use; None for all.
         original: another model with the same tokenizer, or None.
+        activations: as load_model has it, of both.
     Returns
         dict: perplexity, nats_per_token, bits_per_byte, tokens_scored, windows, seconds, tokens_per_second. The bytes
         are those of the text to which each window's scored tokens decode; the seconds are those of scoring alone.
@@ -34,13 +35,13 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None):
         UsageError: a context or limit that the model or text does not have; an original that does not fit.
         FileError: a model or text that cannot be read, or a text too short for one window.
     """
-    model, content = load_model(directory, engine), read_text(text)
+    model, content = load_model(directory, engine, activations), read_text(text)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     tokens = tokenizer.encode(content)
     _check_sizes(model[0], len(tokens), context, limit, text)
     models, windows = [model], cut_windows(tokens[:limit], context)
     if original is not None:
-        models.append(load_model(original, engine))
+        models.append(load_model(original, engine, activations))
         other = open_tokenizer(original, models[1][0]["vocab_size"])
         _check_original(models, original, context, other.encode(content) == tokens)
     started = time.perf_counter()

@@ -137,8 +137,12 @@ def scheme_text(scheme):
 
     >>> scheme_text(Scheme(4, True, "group", 32))
     'int4 32 sym'
+    >>> from refq.files.input_activations import Inputs
+    >>> scheme_text(Scheme(4, False, "channel", None, Inputs(8, "token")))
+    'int4 channel asym, input int8 token'
     """
-    return f"int{scheme.bits} {scheme.group_size or scheme.strategy} {'sym' if scheme.symmetric else 'asym'}"
+    inputs = f", input int{scheme.inputs.bits} {scheme.inputs.strategy}" if scheme.inputs else ""
+    return f"int{scheme.bits} {scheme.group_size or scheme.strategy} {'sym' if scheme.symmetric else 'asym'}{inputs}"
 
 
 def row_chunks(shape):

@@ -12,6 +12,7 @@ from refq.jobs.demo import CONFIG, write_model
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from refq.training.activations import QuantizedInput
 from tests.support import both
 
 LAYER = "model.layers.1.self_attn.k_proj"
@@ -112,6 +113,72 @@ def test_refuses_a_weight_that_is_not_finite(engine, source, tmp_path):
     tensors["model.norm.weight"] = np.full_like(tensors["model.norm.weight"], np.inf)
     with pytest.raises(CheckpointError, match=r"model\.norm\.weight\[0\] is inf"):
         load_model(changed(source, tmp_path, tensors), engine)
+
+
+STATIC = {
+    "scale 0": ("scale", np.float32([0]), CheckpointError, "holds 0.0; it must be above 0"),
+    "scale below 0": ("scale", np.float32([-1]), CheckpointError, "holds -1.0; it must be above 0"),
+    "scale NaN": ("scale", np.float32([np.nan]), CheckpointError, "finite"),
+    "two scales": ("scale", np.float32([1, 1]), CheckpointError, "has shape [2]"),
+    "no scale": ("scale", None, CheckpointError, "is missing"),
+    "no zero point": ("zero_point", None, CheckpointError, "is missing"),
+    "zero point off its grid": ("zero_point", np.int8([32]), CheckpointError, "holds 32; -32..31 is its grid"),
+    "a wide zero point": ("zero_point", np.int16([3]), CheckpointError, "is I16; I8 is needed"),
+}
+
+
+@pytest.fixture(scope="module")
+def static(source, tmp_path_factory):
+    """A quantized model whose inputs have static grids of 6 bits, written by hand."""
+    folder, tensors = tmp_path_factory.mktemp("static"), {}
+    quantize_model(source, folder / "q", refq, Options(4, 32))
+    raw = json.loads((folder / "q" / "config.json").read_text())
+    [group] = raw["quantization_config"]["config_groups"].values()
+    inputs = {"num_bits": 6, "type": "int", "symmetric": False, "strategy": "tensor", "dynamic": False}
+    group["input_activations"] = inputs
+    (folder / "q" / "config.json").write_text(json.dumps(raw))
+    stored = load_file(folder / "q" / "model.safetensors")
+    for n, name in enumerate(name.removesuffix("_packed") for name in stored if name.endswith("_packed")):
+        layer = name.removesuffix(".weight")
+        tensors |= {f"{layer}.input_scale": np.float32([0.05 + n]), f"{layer}.input_zero_point": np.int8([n - 7])}
+    save_file(stored | tensors, folder / "q" / "model.safetensors")
+    return folder / "q"
+
+
+@both
+def test_static_input_grids_are_those_of_the_file(engine, static):
+    _, params = load_model(static, engine)
+    stored = load_file(static / "model.safetensors")
+    weight = params[f"{LAYER}.weight"]
+    assert isinstance(weight, QuantizedInput)
+    assert isinstance(weight.weight, engine.PackedWeight)
+    assert weight.bits == 6
+    assert weight.scale == stored[f"{LAYER}.input_scale"]
+    assert weight.zero_point == stored[f"{LAYER}.input_zero_point"]
+    assert isinstance(params["lm_head.weight"], np.ndarray)
+    _, params = load_model(static, engine, activations=False)
+    assert isinstance(params[f"{LAYER}.weight"], engine.PackedWeight)
+
+
+@pytest.mark.parametrize("case", STATIC)
+def test_refuses_a_damaged_input_grid(case, static, tmp_path):
+    part, value, error, words = STATIC[case]
+    name, tensors = f"{LAYER}.input_{part}", load_file(static / "model.safetensors")
+    tensors[name] = value
+    folder = changed(static, tmp_path, {name: tensor for name, tensor in tensors.items() if tensor is not None})
+    with pytest.raises(error) as caught:
+        load_model(folder, refq)
+    assert name in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_refuses_an_input_grid_that_config_json_does_not_ask_for(static, tmp_path):
+    folder = changed(static, tmp_path, load_file(static / "model.safetensors"))
+    raw = json.loads((folder / "config.json").read_text())
+    raw["quantization_config"]["config_groups"]["group_0"]["input_activations"] = None
+    (folder / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(CheckpointError, match=r"input_scale.* has no place in this model"):
+        load_model(folder, refq)
 
 
 def changed(source, tmp_path, tensors):

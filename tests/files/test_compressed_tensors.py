@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from refq.errors import FormatError
 from refq.files.checkpoint import linear_names
 from refq.files.compressed_tensors import Scheme, packed_tensors, parse_quantization_config, quantization_config
+from refq.files.input_activations import Inputs
 
 LAYERS = [
     *linear_names(
@@ -37,6 +38,7 @@ SCHEMES = [
     for symmetric in (True, False)
     for strategy in ("tensor", "channel", "group")
 ]
+SCHEMES += [G32._replace(inputs=Inputs(bits, strategy)) for bits in (2, 8, 16) for strategy in ("token", "tensor")]
 
 
 def test_the_names_are_those_of_the_blocks():
@@ -93,6 +95,34 @@ def test_shapes_of_the_library(scheme, scale, zero_point):
     assert packed_tensors("x", (5, 16), scheme) == expected | (
         {"x.weight_zero_point": zero_point} if zero_point else {}
     )
+
+
+# as the library writes the arguments, and as it makes the parameters of a Linear, with 8 bits and with 16
+@pytest.mark.parametrize(
+    ("inputs", "args", "tensors"),
+    [
+        (Inputs(8, "token"), {"strategy": "token", "dynamic": True}, {}),
+        (
+            Inputs(4, "tensor"),
+            {"strategy": "tensor", "dynamic": False},
+            {"scale": ("F32", "F16", "BF16"), "zero": "I8"},
+        ),
+        (
+            Inputs(16, "tensor"),
+            {"strategy": "tensor", "dynamic": False},
+            {"scale": ("F32", "F16", "BF16"), "zero": "I16"},
+        ),
+    ],
+)
+def test_inputs(inputs, args, tensors):
+    scheme = G32._replace(inputs=inputs)
+    [group] = quantization_config([(scheme, ["Linear"])], [])["config_groups"].values()
+    assert group["input_activations"] == {"num_bits": inputs.bits, "type": "int", "symmetric": False} | args
+    found = {name: value for name, value in packed_tensors("x", (5, 32), scheme).items() if "input" in name}
+    named = (
+        {"x.input_scale": (tensors["scale"], (1,)), "x.input_zero_point": ((tensors["zero"],), (1,))} if tensors else {}
+    )
+    assert found == named
 
 
 @pytest.mark.parametrize(("bits", "words"), [(2, 11), (3, 17), (4, 22), (5, 27), (6, 33), (7, 38), (8, 43)])
@@ -157,6 +187,23 @@ def test_the_spellings_of_other_releases(args):
     assert set(parse_quantization_config(raw, LAYERS).values()) == {G32}
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"observer": "minmax", "observer_kwargs": {"averaging_constant": 0.01}, "zp_dtype": "torch.int8"},
+        {"actorder": None, "group_size": None, "block_structure": None, "scale_dtype": None, "observer": None},
+    ],
+)
+def test_inputs_in_the_spellings_of_other_releases(more):
+    for inputs in (Inputs(8, "token"), Inputs(8, "tensor")):
+        raw = quantization_config([(G32._replace(inputs=inputs), ["Linear"])], [])
+        raw["config_groups"]["group_0"]["input_activations"] |= more
+        assert parse_quantization_config(raw, LAYERS)["lm_head"].inputs == inputs
+    static = changed("group", input_activations={"symmetric": False} | more)
+    assert parse_quantization_config(static, LAYERS)[Q0].inputs == Inputs(8, "tensor")
+
+
 def test_strategies_that_follow_from_the_group_size():
     for size, strategy in ((None, "tensor"), (-1, "channel")):
         raw = quantization_config([(G32, ["Linear"])], [])
@@ -196,7 +243,32 @@ REFUSED = [
     (changed("group", targets=["model.layers.12.mlp.up_proj"]), "is no linear layer"),
     (changed("group", targets=["model.embed_tokens"]), "quantized embeddings"),
     (changed("group", targets=["re:.*"]), "quantized embeddings"),
-    (changed("group", input_activations={"num_bits": 8}), "input_activations"),
+    (changed("group", input_activations={"num_bits": 8}), "input_activations with symmetric True"),
+    *(
+        (changed("group", input_activations={"symmetric": False} | args), words)
+        for args, words in (
+            ({"num_bits": 17}, "input_activations with num_bits 17"),
+            ({"num_bits": 1}, "input_activations with num_bits 1"),
+            ({"num_bits": 8.0}, "input_activations with num_bits 8.0"),
+            ({"num_bits": True}, "input_activations with num_bits True"),
+            ({"type": "float"}, "input_activations with type 'float'"),
+            ({"symmetric": 0}, "input_activations with symmetric 0"),
+            ({"symmetric": None}, "input_activations with symmetric None"),
+            ({"strategy": "token"}, "input_activations with strategy 'token', dynamic False"),
+            ({"strategy": "tensor", "dynamic": True}, "strategy 'tensor', dynamic True"),
+            ({"strategy": "token", "dynamic": 1}, "strategy 'token', dynamic 1"),
+            ({"strategy": "token", "dynamic": "local"}, "strategy 'token', dynamic 'local'"),
+            ({"strategy": "group", "group_size": 32}, "input_activations with group_size 32"),
+            ({"strategy": "channel"}, "strategy 'channel'"),
+            ({"strategy": ["token"], "dynamic": True}, "strategy ['token']"),
+            ({"actorder": "weight"}, "input_activations with actorder 'weight'"),
+            ({"block_structure": [1, 2]}, "input_activations with block_structure"),
+            ({"scale_dtype": "torch.float8_e4m3fn"}, "input_activations with scale_dtype"),
+            ({"extra": 1}, "input_activations {"),
+        )
+    ),
+    (changed("group", input_activations=[]), "input_activations []"),
+    (changed("group", input_activations=False), "input_activations False"),
     (changed("group", output_activations={"num_bits": 8}), "output_activations"),
     (changed("group", format="int-quantized"), "format 'int-quantized'"),
     (changed("group", weights=None), "weights None"),
@@ -296,13 +368,19 @@ JSON = st.recursive(
     max_leaves=5,
 )
 TOP = ["quant_method", "format", "config_groups", "ignore", "kv_cache_scheme", "sparsity_config", "version"]
-GROUP = ["targets", "weights", "input_activations", "format"]
+GROUP = ["targets", "weights", "output_activations", "format"]
 WEIGHTS = ["num_bits", "type", "symmetric", "strategy", "group_size", "actorder", "dynamic", "observer"]
 EDIT = st.one_of(
     *(
         st.tuples(st.just(where), st.dictionaries(st.sampled_from(keys), JSON, min_size=1, max_size=2))
         for where, keys in (("top", TOP), ("group", GROUP), ("weights", WEIGHTS))
-    )
+    ),
+    st.tuples(
+        st.just("group"),
+        st.fixed_dictionaries(
+            {"input_activations": JSON | st.dictionaries(st.sampled_from(WEIGHTS), JSON, max_size=4)}
+        ),
+    ),
 )
 
 
