@@ -1,0 +1,71 @@
+"""Where the runs of a sweep are done: in processes of this machine, or by the workers of a Dask cluster."""
+
+import concurrent.futures
+import contextlib
+import functools
+
+from refq.errors import RefqError, UsageError
+from refq.jobs.sweep_run import failed_row, perform
+
+RETRIES = 2
+CONNECT = 10  # seconds until a scheduler must have answered
+
+
+def locally(count, jobs, stop):
+    """Do runs here, `count` at a time; yields (job, row) as they end.
+
+    Parameters
+        count: int.
+        jobs: list of Job.
+        stop: function that makes every run end; called if this generator is left early.
+    """
+    with concurrent.futures.ThreadPoolExecutor(count) as pool, _stopping(stop):
+        futures = {pool.submit(perform, job): job for job in jobs}
+        with _stopping(lambda: [future.cancel() for future in futures]):
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], _row(futures[future], future)
+
+
+def on_cluster(address, jobs, stop):
+    """Do runs on the workers of a Dask cluster, which must see OUT under the same path, and have this refq.
+
+    A run whose worker dies is given to another one by the scheduler, and goes on where it stood.
+
+    Parameters
+        address: of the scheduler, as "tcp://host:8786".
+        jobs, stop: as in `locally`.
+    Raises
+        UsageError: dask.distributed is not installed, or nobody answers.
+        RefqError: the scheduler is gone.
+    """
+    try:
+        from distributed import Client, as_completed  # here alone, and only where a cluster is asked for
+    except ImportError:
+        raise UsageError("--cluster needs dask.distributed: pip install 'refq[sweep]'") from None
+    try:
+        client = Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--cluster {address}: no scheduler answers: {error}") from None
+    with client, _stopping(stop):
+        futures = {}
+        for job in jobs:  # a partial, because Dask would look into a tuple for tasks
+            futures[client.submit(functools.partial(perform, job), pure=False, retries=RETRIES)] = job
+        for future in as_completed(futures):
+            if future.cancelled():
+                raise RefqError(f"the cluster at {address} is gone; --resume continues")
+            yield futures[future], _row(futures[future], future)
+
+
+@contextlib.contextmanager
+def _stopping(stop):
+    try:
+        yield
+    except BaseException:
+        stop()
+        raise
+
+
+def _row(job, future):
+    """A run's row; where doing it raised, as no run should, that is its row."""
+    error = future.exception()
+    return future.result() if error is None else failed_row(job, f"{type(error).__name__}: {error}")
