@@ -2,7 +2,6 @@
 
 from refq.world.episodes import Episode, nouns
 from refq.world.rules import (
-    ALSO,
     CHANGES,
     FEELINGS,
     MASS,
@@ -22,7 +21,7 @@ def tool(dice, scene, combination):
     """Somebody has work to do, and needs the right tool."""
     right, target = combination
     person, elder = dice.pick(scene.people), dice.pick(ELDERS)
-    others = [name for name in TASKS if target not in TASKS[name][1] and name not in ALSO.get(right, ())]
+    others = [name for name in TASKS if name != right and target not in TASKS[name][1]]
     wrong = dice.some(others, 3)
     scene.used.update(nouns((*combination, *wrong)))
     lines = [f"Then {person.name} helped {elder}."]

@@ -19,7 +19,6 @@ KINDS = {
     "opposite": lessons.opposite,
     "compare": lessons.compare,
 }
-OFTEN = [*KINDS, "who", "count"]  # what is hard to learn comes twice as often
 LATER = {"where", "who", "count", "color"}  # kinds whose question can be asked at the end of the story
 
 
@@ -41,7 +40,7 @@ def story(seed, number):
     """Story `number` of a seed: a beginning, two or three episodes, an end."""
     dice = Dice(seed, number)
     scene = episodes.new_scene(dice)
-    kinds = list(dict.fromkeys(dice.some(OFTEN, 4)))[: 2 + dice.chance(40)]
+    kinds = dice.some(list(KINDS), 2 + dice.chance(40))
     told = {
         kind: tell(dice, scene, kind) for kind in sorted(kinds, key=lambda kind: kind != "where")
     }  # needs most room
@@ -74,19 +73,14 @@ def beginning(dice, scene):
 
 def aside(dice, scene):
     """Now and then a sentence that changes nothing, or says what a thing is."""
-    first, second = dice.some(scene.people, 2)
     if dice.chance(50):
         return ""
-    if dice.chance(50):
-        return dice.pick(
-            (
-                f'"{fact(dice)}" said {first.name}.'.replace('."', ',"'),
-                f"{sentence(dice.pick(ELDERS))} had told them: {fact(dice)}",
-                f"{first.name} knew this: {fact(dice)}",
-            )
-        )
+    first, second = dice.some(scene.people, 2)
     return dice.pick(
         (
+            f'"{fact(dice)}" said {first.name}.'.replace('."', ',"'),
+            f"{sentence(dice.pick(ELDERS))} had told them: {fact(dice)}",
+            f"{first.name} knew this: {fact(dice)}",
             f"{first.name} sang a song, and {second.name} laughed.",
             f"{first.name} took {second.name} by the hand.",
             f"A {dice.pick(PETS)} came to look.",
