@@ -112,6 +112,12 @@ def write_file(path, data):
         os.close(file)
 
 
+def write_whole(path, text):
+    """A small text file, replaced as a whole."""
+    write_file(f"{path}.new", text.encode())
+    os.replace(f"{path}.new", path)
+
+
 def publish(room, out, replace):
     """Give the finished model its name, and put what was there aside until it has."""
     model, old = os.path.join(room, "model"), os.path.join(room, "old")

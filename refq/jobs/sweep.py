@@ -18,7 +18,7 @@ from refq.errors import CheckpointError, UsageError
 from refq.jobs import output
 from refq.jobs.journal import canonical, check_same_run, fingerprint
 from refq.jobs.progress import say
-from refq.jobs.sweep_run import FINISHED, finished_row, write_whole
+from refq.jobs.sweep_run import FINISHED, finished_row
 from refq.jobs.sweep_table import comma_separated, markdown
 
 READABLE = 100  # characters of a slug before its digest
@@ -69,7 +69,7 @@ def run_sweep(out, jobs, record, place, about):
     """
     with output.claim(out):
         os.makedirs(os.path.join(out, "runs"), exist_ok=True)
-        write_whole(os.path.join(out, "sweep.json"), canonical(record) + "\n")
+        output.write_whole(os.path.join(out, "sweep.json"), canonical(record) + "\n")
         token = secrets.token_hex(8)
         jobs = [job._replace(token=token) for job in jobs]
         rows = {job.folder: finished_row(job) for job in jobs}
@@ -88,14 +88,16 @@ def run_sweep(out, jobs, record, place, about):
 
 
 def _own(out, token):
-    write_whole(os.path.join(out, "runs", "owner"), token)
+    output.write_whole(os.path.join(out, "runs", "owner"), token)
 
 
 def _write(out, rows, about):
     rows = [row for row in rows if row is not None]
-    write_whole(os.path.join(out, "results.jsonl"), "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-    write_whole(os.path.join(out, "results.csv"), comma_separated(rows))
-    write_whole(os.path.join(out, "README.md"), markdown(rows, about))
+    output.write_whole(
+        os.path.join(out, "results.jsonl"), "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    )
+    output.write_whole(os.path.join(out, "results.csv"), comma_separated(rows))
+    output.write_whole(os.path.join(out, "README.md"), markdown(rows, about))
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def perform(job):
         row = finished_row(job)
         if row is None:
             row = _worked(job, lock)
-            write_whole(os.path.join(job.folder, "row.json"), json.dumps(row, allow_nan=False) + "\n")
+            output.write_whole(os.path.join(job.folder, "row.json"), json.dumps(row, allow_nan=False) + "\n")
         _tidy(job, row)
     return row
 
@@ -91,12 +91,6 @@ def finished_row(job):
 def failed_row(job, sentence):
     """The row of a run that has none of its own."""
     return job.row | {"state": FAILED, "sentence": sentence}
-
-
-def write_whole(path, text):
-    """A small text file, replaced as a whole."""
-    output.write_file(f"{path}.new", text.encode())
-    os.replace(f"{path}.new", path)
 
 
 def _worked(job, lock):
