@@ -1,6 +1,6 @@
-"""Kill `refq quantize` at random moments, resume it, and compare every byte with an uninterrupted run.
+"""Kill `refq quantize` or `refq distill` at random moments, resume, and compare every byte with an uninterrupted run.
 
-python -m benchmarks.kills MODEL FOLDER [--kills 20] [-- options of refq quantize]
+python -m benchmarks.kills MODEL FOLDER [--verb distill] [--kills 20] [-- options of the verb]
 
 FOLDER must be on a disk with room for two outputs. Prints one line a trial and writes a dated table; exit 1 if any
 trial differs.
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from refq.jobs.training_state import load_state
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
@@ -29,9 +31,9 @@ def digest(directory):
     return whole.hexdigest()
 
 
-def quantize(model, out, *options):
-    """A running `refq quantize`."""
-    command = [sys.executable, "-m", "refq", "quantize", str(model), str(out), *options]
+def run(verb, model, out, *options):
+    """A running `refq VERB`."""
+    command = [sys.executable, "-m", "refq", verb, str(model), str(out), *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -42,46 +44,48 @@ def finish(process):
         sys.exit(f"refq exited with {process.returncode}: {said}")
 
 
-def trial(model, out, options, moment):
-    """Start afresh, kill after `moment` seconds, resume to the end. Gives how many tensors the kill left finished."""
+def trial(verb, model, out, options, moment):
+    """Start afresh, kill after `moment` seconds, resume to the end. Gives what the kill left finished."""
     shutil.rmtree(out, ignore_errors=True)
-    process = quantize(model, out, *options)
+    process = run(verb, model, out, *options)
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    journal = out.parent / f".{out.name}.partial" / "journal"
-    finished = max(0, len(journal.read_bytes().splitlines()) - 1) if journal.exists() else 0
-    finish(quantize(model, out, *options, "--resume"))
-    return finished
+    room = out.parent / f".{out.name}.partial"
+    tensors = max(0, len((room / "journal").read_bytes().splitlines()) - 1) if (room / "journal").exists() else 0
+    state = load_state(room)
+    finish(run(verb, model, out, *options, "--resume"))
+    return f"{state[1]['step']} steps, {tensors} tensors" if state else f"{tensors} tensors"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--verb", choices=("quantize", "distill"), default="quantize")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs="*")
-    given = parser.parse_args()
+    cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    given = parser.parse_args(sys.argv[1:cut], argparse.Namespace(options=sys.argv[cut + 1 :]))
     began = time.monotonic()
-    finish(quantize(given.model, given.folder / "whole", *given.options, "--overwrite"))
+    finish(run(given.verb, given.model, given.folder / "whole", *given.options, "--overwrite"))
     seconds = time.monotonic() - began
     expected, moments = digest(given.folder / "whole"), random.Random(given.seed)
     size = sum(path.stat().st_size for path in given.model.glob("*.safetensors"))
-    lines = [f"# {given.kills} kills, {datetime.date.today()}", ""]
+    lines = [f"# {given.kills} kills of refq {given.verb}, {datetime.date.today()}", ""]
     lines += [f"{size} bytes of weights, options {given.options}; uninterrupted {seconds:.1f} s, sha256 {expected}", ""]
-    lines += ["| killed after | tensors finished | after resuming |", "|---|---|---|"]
+    lines += ["| killed after | finished | after resuming |", "|---|---|---|"]
     wrong = 0
     for _ in range(given.kills):
         moment = moments.uniform(0, seconds)
-        finished = trial(given.model, given.folder / "killed", given.options, moment)
+        finished = trial(given.verb, given.model, given.folder / "killed", given.options, moment)
         same = digest(given.folder / "killed") == expected
         wrong += not same
         lines.append(f"| {moment:.2f} s | {finished} | {'identical' if same else 'DIFFERENT'} |")
         print(lines[-1], flush=True)
     lines.append(f"\n{given.kills - wrong} of {given.kills} identical.")
     print(lines[-1])
-    (RESULTS / f"{datetime.date.today()}-kills-{given.model.name}.md").write_text("\n".join(lines) + "\n")
+    (RESULTS / f"{datetime.date.today()}-kills-{given.verb}-{given.model.name}.md").write_text("\n".join(lines) + "\n")
     sys.exit(wrong > 0)
 
 
