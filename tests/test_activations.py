@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refq
+import refq_fast
 from refq import tape
 from refq.errors import GridError
+from refq.files.tokenizer import open_tokenizer
+from refq.jobs.model import load_model
+from refq.jobs.perplexity import cut_windows, score
 from refq.training import activations
 from refq.training.activations import QuantizedInput, input_grids, on_input_grids, quantized_inputs
 from tests.laws.models import seeded_model, wide
@@ -170,6 +174,33 @@ def test_calibration_holds_all_that_passes(engine, model):
         layer = f"model.layers.0.self_attn.{name}_proj"
         assert (found[f"{layer}.input_scale"], found[f"{layer}.input_zero_point"]) == (scale, zero_point)
     assert all((refq.float16_scale(found[name]) == found[name]).all() for name in found if name.endswith("scale"))
+
+
+STORIES = {  # perplexity of a story's 19 windows: float 3.7; (bits, static): how much more, at least and at most
+    (16, False): (-1e-3, 1e-3),
+    (16, True): (-1e-3, 1e-3),
+    (8, False): (0, 0.01),
+    (8, True): (0, 0.03),
+    (4, False): (0.05, 0.3),
+    (4, True): (5, 1000),
+}
+
+
+def test_perplexity_of_a_real_model(data):
+    """16 bits change almost nothing, 8 little; at 4 a grid a token still speaks, one for all tokens does not."""
+    folder = data / "models" / "stories260K"
+    config, params = load_model(folder, refq_fast)
+    text = (data / "text" / "tinystories" / "valid.txt").read_text(encoding="utf-8")
+    windows = cut_windows(open_tokenizer(folder, 512).encode(text[:20_000]), 256)
+
+    def perplexity(given):
+        return np.exp(score(refq_fast, [(config, given)], windows)[0] / (windows.size - len(windows)))
+
+    exact = perplexity(params)
+    for (bits, static), (low, high) in STORIES.items():
+        grids = input_grids(params, [windows[:8]], bits, config, refq_fast) if static else {}
+        more = perplexity(on_input_grids(params | grids, bits)) / exact - 1
+        assert low <= more <= high, (bits, static, more)
 
 
 def test_without_bits_nothing_changes(model):

@@ -59,6 +59,8 @@ def quantization_config(groups, ignore):
         weights = {"num_bits": scheme.bits, "type": "int", "symmetric": scheme.symmetric, "strategy": scheme.strategy}
         weights |= {"group_size": scheme.group_size} if scheme.strategy == "group" else {}
         inputs = {"input_activations": input_args(scheme.inputs), "output_activations": None}
+        if scheme.inputs:  # else the library takes int-quantized, whatever the format at the top says
+            inputs["format"] = "pack-quantized"
         config_groups[f"group_{number}"] = {"targets": list(targets), "weights": weights} | inputs
     top = {"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed"}
     return top | {"config_groups": config_groups, "ignore": list(ignore)}

@@ -98,6 +98,8 @@ def kd_step(params, state, batch, config, recipe, ops=None):
     new, moments = dict(params), {}
     for name, g in clipped.items():
         rate = multiplier * recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        if name.endswith(INPUT_SCALE):  # relative: AdamW moves a number by its rate, and 16-bit steps are as small
+            rate *= float(params[name][0])
         if recipe["transition"] and name in report["codes"]:
             rate = transitions["rates"][scope_of(name, recipe)]
         new[name], moments[name] = _optimized(params[name], g, state, name, rate, recipe | {"step": step}, ops)

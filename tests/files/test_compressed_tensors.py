@@ -118,6 +118,7 @@ def test_inputs(inputs, args, tensors):
     scheme = G32._replace(inputs=inputs)
     [group] = quantization_config([(scheme, ["Linear"])], [])["config_groups"].values()
     assert group["input_activations"] == {"num_bits": inputs.bits, "type": "int", "symmetric": False} | args
+    assert group["format"] == "pack-quantized"
     found = {name: value for name, value in packed_tensors("x", (5, 32), scheme).items() if "input" in name}
     named = (
         {"x.input_scale": (tensors["scale"], (1,)), "x.input_zero_point": ((tensors["zero"],), (1,))} if tensors else {}
