@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 
 from tools.oracle.numbers import Bounded, decode, encode
+from tools.oracle.reals import QUICK
 
 
 def modules():
@@ -16,8 +17,12 @@ def modules():
     return [importlib.import_module(f"{__name__}.{name}") for name in sorted(found)]
 
 
-def compute(function, args):
-    """(returns, within) in JSON form; `within` is None where the result is exact. None if no oracle knows it."""
+def compute(function, args, quick=False):
+    """(returns, within) in JSON form; `within` is None where the result is exact. None if no oracle knows it.
+
+    quick: slopes that are measured are measured once an array, not for every number of it.
+    """
+    QUICK.set(quick)
     for module in modules():
         if hasattr(module, function):
             result = getattr(module, function)(**{name: decode(value) for name, value in args.items()})

@@ -1,7 +1,8 @@
 """The losses of a student at 50 digits, and their slopes with respect to the weights as the model uses them.
 
 The slopes are central differences, one weight at a time. How far a float32 program may be off them follows from the
-history of the same slopes by the chain rule, which must agree with the differences.
+history of the same slopes by the chain rule, which must agree with the differences. Where a case is computed again
+(QUICK), they are those of the chain rule, held against one difference an array.
 """
 
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from tools.oracle import grids, losses, transitions
 from tools.oracle.models import lifted, llama_of
 from tools.oracle.numbers import Array, rounded, rows
 from tools.oracle.ops import attention_scores_of, cross_entropy_of
-from tools.oracle.reals import UNIT, Real, backward, constant, differences, lift, mp, settled, total
+from tools.oracle.reals import QUICK, UNIT, Real, agree, backward, constant, differences, lift, mp, settled, total
 from tools.oracle.student import CLEAR, SCALE, ZERO_POINT, check_clear, forward_codes, grid_of, surrogate
 
 
@@ -57,9 +58,25 @@ def _slopes(weights, trained, batch, config, recipe):
     numbers = [*terms.values(), *logits.data, *(r for part in chain.values() for r in part)]
     numbers = iter(settled(Array("float32", (len(numbers),), numbers)).data)
     terms, logits = {name: next(numbers) for name in terms}, logits._replace(data=[next(numbers) for _ in logits.data])
-    slopes = differences(lambda weights: terms_of(weights)[0]["loss"], weights, trained)
-    used = {name: weights[name]._replace(data=[_agreed(d, next(numbers)) for d in slopes[name]]) for name in trained}
+    chain = {name: [next(numbers) for _ in part] for name, part in chain.items()}
+    measured = _measured(lambda weights: terms_of(weights)[0]["loss"], weights, chain)
+    used = {name: weights[name]._replace(data=data) for name, data in measured.items()}
     return terms, logits, used, hidden
+
+
+def _measured(loss, weights, chain):
+    """The slopes as differences, with the errors that a program by the chain rule has."""
+    if QUICK.get():
+        agree(loss, weights, chain)
+        return chain
+    slopes = differences(loss, weights, chain)
+    return {name: [_agreed(d, r) for d, r in zip(slopes[name], chain[name], strict=True)] for name in chain}
+
+
+def _agreed(difference, by_chain_rule):
+    if abs(difference - by_chain_rule.value) > (abs(difference) + UNIT) * mp.mpf(10) ** -15:
+        raise ArithmeticError(f"a central difference of {difference}, and {by_chain_rule.value} by the chain rule")
+    return Real(difference, by_chain_rule.error)
 
 
 def _penalized(weights, used, names, rest):
@@ -98,13 +115,6 @@ def _gradients(params, cells, used, recipe):
             if gscale and name + SCALE not in recipe["frozen"]:
                 gradients[name + SCALE] = params[name + SCALE]._replace(data=gscale)
     return gradients
-
-
-def _agreed(difference, by_chain_rule):
-    """The difference, with the error that a program by the chain rule has."""
-    if abs(difference - by_chain_rule.value) > (abs(difference) + UNIT) * mp.mpf(10) ** -15:
-        raise ArithmeticError(f"a central difference of {difference}, and {by_chain_rule.value} by the chain rule")
-    return Real(difference, by_chain_rule.error)
 
 
 def _terms(logits, seen, batch, recipe):

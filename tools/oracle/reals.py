@@ -5,6 +5,7 @@ order of its terms can add. What each of these does to a result follows from the
 to it. `bounded` allows twice the total, so that other orders of the steps fit; a mistake is thousands of times larger.
 """
 
+import contextvars
 from fractions import Fraction
 
 import mpmath
@@ -15,6 +16,7 @@ mp = mpmath.MPContext()
 mp.dps = 50
 UNIT, TINY = mp.mpf(2) ** -24, mp.mpf(2) ** -149
 STEP = mp.mpf(10) ** -20  # of central differences
+QUICK = contextvars.ContextVar("quick", default=False)  # one difference an array where there is one a number
 
 
 class Real:
@@ -126,6 +128,20 @@ def differences(function, arguments, names):
         name: [(at(name, i, STEP) - at(name, i, -STEP)) / (2 * STEP) for i in range(len(arguments[name].data))]
         for name in names
     }
+
+
+def agree(function, arguments, slopes):
+    """The slopes must give a central difference of each array along the direction 1, 2, 3, ..."""
+
+    def at(name, step):
+        data = [Real(r.value + step * j) for j, r in enumerate(arguments[name].data, 1)]
+        return function(arguments | {name: arguments[name]._replace(data=data)}).value
+
+    for name, reals in slopes.items():
+        along = [j * r.value for j, r in enumerate(reals, 1)]
+        slope = (at(name, STEP) - at(name, -STEP)) / (2 * STEP)
+        if abs(slope - mp.fsum(along)) > (mp.fsum(map(abs, along)) + UNIT) * mp.mpf(10) ** -15:
+            raise ArithmeticError(f"the gradients of {name} give a slope of {mp.fsum(along)}, the function {slope}")
 
 
 def gradients(function, g, arguments):
