@@ -16,7 +16,7 @@ from refq.jobs.distill import Distillation
 from refq.jobs.plan import Options
 from refq.jobs.progress import say
 from refq.jobs.sweep import check_out, run_sweep, slug_of
-from refq.jobs.sweep_places import locally, on_cluster
+from refq.jobs.sweep_places import connect, locally, on_cluster
 from refq.jobs.sweep_recipe import check_sweep, located, read_recipe
 from refq.jobs.sweep_run import FINISHED, Job
 from refq.jobs.sweep_table import cells, summarize
@@ -28,7 +28,9 @@ OURS = {"text", "val", "engine", "threads", "resume", "overwrite", "dry_run", "j
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
 @click.argument("out", type=click.Path())
-@click.option("--cluster", metavar="ADDRESS", help="Of a Dask scheduler, whose workers see OUT and all inputs.")
+@click.option(
+    "--cluster", metavar="ADDRESS", help="A Dask scheduler; its workers need refq, and the file system OUT is on."
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time; cores / threads if not given.")
 @options.engine
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of a run.")
@@ -56,7 +58,7 @@ def command(ctx, recipe, out, cluster, jobs, engine, threads, dry_run, as_json, 
     A run that dies is begun again where it stood, twice. If that does not help its row says why, the others go on,
     and the exit code is 1.
     """
-    started, place = time.monotonic(), _place(cluster, jobs, threads)
+    started, count = time.monotonic(), _count(cluster, jobs, threads)
     written = read_recipe(recipe, {verb: _names(verb) for verb in COMMANDS})
     scored = [written.base.get(name, getattr(Distillation(), name)) for name in ("context", "val_tokens")]
     extra = ("--engine", engine, "--threads", str(threads), "--json")
@@ -68,8 +70,9 @@ def command(ctx, recipe, out, cluster, jobs, engine, threads, dry_run, as_json, 
     if dry_run:
         click.echo(json.dumps(rows) if as_json else "\n".join(line for row in rows for line in row["commands"]))
         return
+    where = functools.partial(locally, count) if cluster is None else functools.partial(on_cluster, connect(cluster))
     try:
-        rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, place, _about(written, scored))
+        rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, where, _about(written, scored))
     except (KeyboardInterrupt, SystemExit):
         click.echo("refq: what is finished is kept; --resume continues", err=True)
         raise
@@ -79,16 +82,16 @@ def command(ctx, recipe, out, cluster, jobs, engine, threads, dry_run, as_json, 
     ctx.exit(1 if failed else 0)
 
 
-def _place(cluster, jobs, threads):
-    """Where runs are done: a function of (jobs, stop)."""
+def _count(cluster, jobs, threads):
+    """How many runs are done at a time on this machine."""
     if cluster is not None:
         if jobs is not None:
             raise UsageError("--jobs with --cluster; there the workers decide how many runs are done at a time")
-        return functools.partial(on_cluster, cluster)
+        return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if threads > cores:
         raise UsageError(f"--threads {threads}; this process may use 1..{cores}")
-    return functools.partial(locally, jobs or cores // threads)
+    return jobs or cores // threads
 
 
 def _names(verb):
@@ -113,7 +116,7 @@ def _jobs(written, scoring, out, keep):
         row["settings"] = settings | ({"freeze": run.given["freeze"]} if "freeze" in run.given else {})
         found.setdefault(slug.rpartition("_")[2], (pair, Job(folder, "", commands, keep, _cost(pair), row)))
     if len(found) < len(recipe.runs):
-        say(f"{len(recipe.runs) - len(found)} runs are asked for twice; they are done once")
+        say(f"{len(recipe.runs)} runs are asked for, {len(found)} different ones; each is done once")
     return list(found.values())
 
 

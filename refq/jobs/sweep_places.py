@@ -26,33 +26,44 @@ def locally(count, jobs, stop):
                 yield futures[future], _row(futures[future], future)
 
 
-def on_cluster(address, jobs, stop):
+def connect(address):
+    """The client of a Dask cluster.
+
+    Parameters
+        address: of the scheduler, as "tcp://host:8786".
+    Raises
+        UsageError: dask.distributed is not installed, or nobody answers.
+    """
+    try:
+        from distributed import Client  # only where a cluster is asked for
+    except ImportError:
+        raise UsageError("--cluster needs dask.distributed: pip install 'refq[sweep]'") from None
+    try:
+        return Client(address, timeout=CONNECT)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--cluster {address}: no scheduler answers: {error}") from None
+
+
+def on_cluster(client, jobs, stop):
     """Do runs on the workers of a Dask cluster, which must see OUT under the same path, and have this refq.
 
     A run whose worker dies is given to another one by the scheduler, and goes on where it stood.
 
     Parameters
-        address: of the scheduler, as "tcp://host:8786".
+        client: see `connect`.
         jobs, stop: as in `locally`.
     Raises
-        UsageError: dask.distributed is not installed, or nobody answers.
         RefqError: the scheduler is gone.
     """
-    try:
-        from distributed import Client, as_completed  # here alone, and only where a cluster is asked for
-    except ImportError:
-        raise UsageError("--cluster needs dask.distributed: pip install 'refq[sweep]'") from None
-    try:
-        client = Client(address, timeout=CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--cluster {address}: no scheduler answers: {error}") from None
+    from distributed import as_completed
+
     with client, _stopping(stop):
         futures = {}
         for job in jobs:  # a partial, because Dask would look into a tuple for tasks
             futures[client.submit(functools.partial(perform, job), pure=False, retries=RETRIES)] = job
         for future in as_completed(futures):
             if future.cancelled():
-                raise RefqError(f"the cluster at {address} is gone; --resume continues")
+                raise RefqError("the cluster is gone; --resume continues")
             yield futures[future], _row(futures[future], future)
 
 

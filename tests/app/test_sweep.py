@@ -1,6 +1,7 @@
 """refq sweep: every combination once, figures that a hand finds again, and no kill that loses more than a step."""
 
 import csv
+import io
 import json
 import os
 import pathlib
@@ -10,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
-from refq.app.sweep import _names
-from refq.jobs import output, sweep_run, sweep_table
+from refq.app.sweep import _jobs, _names
+from refq.errors import FileError
+from refq.jobs import output, sweep, sweep_run, sweep_table
 from refq.jobs.sweep_recipe import read_recipe
 from tests.app.commands import ROOT, start
 from tests.app.commands import refq as run
@@ -160,7 +163,7 @@ def test_a_run_that_is_asked_for_twice_is_done_once(folder, tmp_path):
     recipe = write(folder, RECIPE + '[[grid]]\nfreeze = "o,v"\n[[grid]]\nschedule = "cosine"\n', "twice.toml")
     found = run("sweep", recipe, tmp_path / "out", "--dry-run", "--json")
     assert len(json.loads(found.stdout)) == 2
-    assert "1 runs are asked for twice" in found.stderr
+    assert "3 runs are asked for, 2 different ones" in found.stderr
 
 
 def test_a_run_that_fails_does_not_stop_the_others(folder, tmp_path):
@@ -273,6 +276,12 @@ class TestKills:
         assert figures(results(out)) == figures(undisturbed)
 
 
+def test_a_machine_without_the_directory_says_so(tmp_path):
+    job = sweep_run.Job(str(tmp_path / "out" / "runs" / "slug"), "", (), False, 0, {})
+    with pytest.raises(FileError, match="all workers need the file system"):
+        sweep_run.perform(job)
+
+
 def test_two_sweeps_do_not_share_a_directory(whole, folder):
     with output.claim(str(whole[0])):
         found = run("sweep", write(folder, GRID), whole[0], *ENGINE, "--resume")
@@ -345,9 +354,43 @@ def test_an_out_that_is_in_the_way_is_refused(whole, folder, tmp_path):
     assert run("sweep", folder / "recipe.toml", tmp_path / "none" / "out").exit_code == 2
 
 
+RECIPES = {"stories260K": 55, "small_world": 9}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipes_of_the_benchmarks(name, monkeypatch):
+    """Their options exist, and have values that their verbs take."""
+    recipe = read_recipe(f"{ROOT}/benchmarks/recipes/{name}.toml", OPTIONS)
+    monkeypatch.setattr("refq.app.options.DIRECTORY.exists", False)
+    monkeypatch.setattr("refq.app.sweep.located", lambda recipe: recipe._replace(text=__file__, val=__file__))
+    assert len(_jobs(recipe, ((256, 0), ()), "/out", False)) == RECIPES[name]
+
+
 def row(verb, perplexity, **settings):
     done = {"state": "finished", "perplexity": perplexity, "seconds": 2.0, "tasks": {"t": {"accuracy": 0.5}}}
     return done | {"verb": verb, "name": verb or "teacher", "settings": settings, "slug": "s", "commands": ["c"]}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_line_for_every_run_and_the_time_left(stream, monkeypatch):
+    jobs = [sweep_run.Job("", "", (), False, cost, {}) for cost in (0, 10, 30)]
+    clock = iter((100.0, 105.0, 140.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+        patch.setattr(sys, "stderr", stream())
+        with sweep._telling(jobs) as tell:
+            for number, job in enumerate(jobs):
+                tell(job, row("distill", 4.0 if number else None))
+        told = sys.stderr.getvalue()
+    assert "refq: 1 of 3: s: perplexity infinite, 2 s\n" in told
+    assert "refq: 2 of 3: s: perplexity 4.0000, 2 s; 15 s left\n" in told
+    assert "refq: 3 of 3: s: perplexity 4.0000, 2 s\n" in told
+    assert ("3/3" in told) == (stream is Terminal)
 
 
 def test_figures_of_the_table():
