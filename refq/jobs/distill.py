@@ -4,18 +4,16 @@ import functools
 import hashlib
 import math
 import os
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
 from refq.errors import UsageError
-from refq.files.checkpoint import Checkpoint, open_checkpoint
-from refq.files.header import DTYPES
+from refq.files.checkpoint import open_checkpoint
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
 from refq.jobs.corpus import batch_at, read_corpus, windows_in
-from refq.jobs.input_grids import calibrated, plan_inputs, stored_inputs
+from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.model import load_model
@@ -25,11 +23,11 @@ from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import CACHED, Cache, taught
+from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
-from refq.training.activations import on_input_grids
 from refq.training.recipe import complete
 from refq.training.step import kd_step
-from refq.training.student import SCALE, ZERO_POINT, forward_weights, grid_of, ov_freeze
+from refq.training.student import SCALE, ZERO_POINT, ov_freeze
 
 TERMS = ("kl", "ce", "reverse_kl", "js", "top_k_kl", "logit_mse", "logit_cosine", "hidden", "attention")
 
@@ -75,19 +73,6 @@ class Distillation(NamedTuple):
     seed: int = 0
     eval_every: int = 0
     val_tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Trained(Checkpoint):
-    """A checkpoint whose weights are those of a student."""
-
-    arrays: dict
-
-    def read_rows(self, name, start, stop):
-        """Rows of a trained weight: a quantized one on its grid, another in the dtype that the teacher's file has."""
-        _, info = self.tensors[name]
-        rows = self.arrays[name][start:stop]
-        return rows if f"{name}{SCALE}" in self.arrays else rows.astype(DTYPES[info.dtype])
 
 
 def distill_model(
@@ -148,10 +133,10 @@ def distill_model(
                 identity = {"inputs": digests, "text": text_digests["text"], "temperature": training.temperature}
                 shape = windows_in(tokens, training.context), training.context, config["vocab_size"]
                 cache = Cache(teacher_cache, identity, shape, training.top_k)
-            loop = _loop(engine, (config, weights), recipe, (tokens, held_out, cache), training)
+            loop = _loop(engine, (checkpoint, weights), recipe, (tokens, held_out, cache), training)
             params, _, history = train(room, loop._replace(save_every=save_every), params)
             student = as_checkpoint(checkpoint, params, recipe, engine)
-            source = Source(student, engine, options, grids_of(params), stored_inputs(student.arrays))
+            source = Source(student, engine, options, student.grids, student.inputs)
             write_shards(room, shards, source, record, done)
             model = os.path.join(room, "model")
             output.write_file(os.path.join(model, "training.csv"), csv(history).encode())
@@ -259,22 +244,6 @@ def start_student(weights, schemes, options, recipe, freeze, engine):
     return params, recipe | {"frozen": frozen}
 
 
-def as_checkpoint(checkpoint, params, recipe, engine):
-    """The student in place of the teacher, for the job that writes."""
-    weights, _ = forward_weights(params, recipe, engine)
-    grids = {name: params[name] for name in params if name.endswith(f".weight{SCALE}")}
-    return Trained(
-        **{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, arrays=weights | grids
-    )
-
-
-def grids_of(params):
-    """Layer -> (scale, zero_point) of every quantized layer, as they are stored."""
-    names = [name.removesuffix(SCALE) for name in params if name.endswith(f".weight{SCALE}")]
-    grids = {name.removesuffix(".weight"): grid_of(params, name) for name in names}
-    return {layer: (scale, np.broadcast_to(zero_point, scale.shape)) for layer, (scale, zero_point) in grids.items()}
-
-
 def weight_count(checkpoint):
     """Weights of the model."""
     return sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
@@ -289,8 +258,9 @@ def memory_needed(checkpoint, training):
 
 
 def _loop(engine, teacher, recipe, texts, training):
-    config, _ = teacher
+    checkpoint, weights = teacher
     tokens, held_out, cache = texts
+    teacher = checkpoint.config, weights
 
     def batch(number):
         shape = training.batch, training.context, training.seed
@@ -303,11 +273,10 @@ def _loop(engine, teacher, recipe, texts, training):
         )
 
     def evaluate(params):
-        weights, _ = forward_weights(params, recipe, engine)
-        model = config, on_input_grids(weights, recipe["activations"])
+        model = as_loaded(as_checkpoint(checkpoint, params, recipe, engine), recipe, engine)
         nats = score(engine, [model], held_out)[0]
         return math.exp(nats / (held_out.size - len(held_out)))
 
-    step = functools.partial(kd_step, config=config, recipe=recipe, ops=engine)
+    step = functools.partial(kd_step, config=checkpoint.config, recipe=recipe, ops=engine)
     loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)
     return loop if held_out is None else loop._replace(evaluate=evaluate)

@@ -5,7 +5,7 @@ from refq.files.checkpoint import linear_names
 from refq.files.input_activations import Inputs
 from refq.jobs.corpus import batch_at
 from refq.training.activations import input_grids
-from refq.training.student import INPUT_SCALE, INPUT_ZERO_POINT, forward_weights
+from refq.training.student import forward_weights
 
 CALIBRATION = 10  # batches, as in AIMET's example
 
@@ -44,9 +44,3 @@ def calibrated(params, recipe, tokens, training, config, engine):
     grids = input_grids(weights, batches, recipe["activations"], config, engine)
     held = [name for name in grids if f"{name.rpartition('.')[0]}.weight" in recipe["frozen"]]
     return params | grids, recipe | {"frozen": sorted([*recipe["frozen"], *held])}
-
-
-def stored_inputs(weights):
-    """Layer -> (scale, zero_point) of every static grid among what forward_weights gives."""
-    layers = [name.removesuffix(INPUT_SCALE) for name in weights if name.endswith(INPUT_SCALE)]
-    return {layer: (weights[layer + INPUT_SCALE], weights[layer + INPUT_ZERO_POINT]) for layer in layers}

@@ -12,7 +12,7 @@ import pytest
 import refq as reference
 import refq_fast
 from refq.files.checkpoint import linear_names, open_checkpoint
-from refq.jobs import distill, trainer
+from refq.jobs import distill, trained, trainer
 from refq.jobs.plan import Options
 from tests.app.commands import decoded, digests, small, start
 from tests.app.commands import refq as run
@@ -58,13 +58,13 @@ GRIDS = {
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_grid_that_is_trained_is_the_grid_that_is_stored(grid, teacher, text, tmp_path, monkeypatch):
     used = {}
-    real = distill.forward_weights
+    real = trained.forward_weights
 
     def spy(params, recipe, ops):
         used.update(real(params, recipe, ops)[0])
         return real(params, recipe, ops)
 
-    monkeypatch.setattr(distill, "forward_weights", spy)
+    monkeypatch.setattr(trained, "forward_weights", spy)
     found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, *GRIDS[grid])
     assert found.exit_code == 0, found.stderr
     layers = dict(decoded(tmp_path / "out"))
@@ -271,7 +271,7 @@ INPUTS = {
 
 
 @pytest.fixture(scope="module")
-def trained(teacher, text, tmp_path_factory):
+def distilled(teacher, text, tmp_path_factory):
     """One model of each kind of INPUTS."""
     folder = tmp_path_factory.mktemp("inputs")
     for name, options in INPUTS.items():
@@ -288,25 +288,26 @@ def perplexity(*arguments):
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])
 @pytest.mark.parametrize("inputs", INPUTS)
-def test_what_is_distilled_scores_as_it_was_validated(inputs, engine, text, trained):
-    found = perplexity(trained / inputs, "--text", text, "--engine", engine)
-    last = (trained / inputs / "training.csv").read_text().splitlines()[-1].split(",")
-    assert found == pytest.approx(float(last[-1]), rel=1e-5 if inputs == "float" else 1e-4)  # a code may flip
+def test_what_is_distilled_scores_as_it_was_validated(inputs, engine, text, distilled):
+    found = perplexity(distilled / inputs, "--text", text, "--engine", engine)
+    last = (distilled / inputs / "training.csv").read_text().splitlines()[-1].split(",")
+    same = engine == "fast"  # the engines' sums differ, and now and then the code of an input with them
+    assert found == pytest.approx(float(last[-1]), rel=1e-8 if same else 1e-4)
 
 
 @pytest.mark.parametrize("inputs", ["dynamic", "static"])
-def test_quantized_inputs_can_be_switched_off(inputs, text, trained):
-    stored = perplexity(trained / inputs, "--text", text)
-    off = perplexity(trained / inputs, "--text", text, "--activations", "off")
+def test_quantized_inputs_can_be_switched_off(inputs, text, distilled):
+    stored = perplexity(distilled / inputs, "--text", text)
+    off = perplexity(distilled / inputs, "--text", text, "--activations", "off")
     assert abs(off / stored - 1) > 1e-4
-    assert perplexity(trained / "float", "--text", text) == perplexity(
-        trained / "float", "--text", text, "--activations", "off"
+    assert perplexity(distilled / "float", "--text", text) == perplexity(
+        distilled / "float", "--text", text, "--activations", "off"
     )
 
 
 @pytest.mark.parametrize("inputs", [name for name in INPUTS if name.startswith("static")])
-def test_the_input_grids_are_stored(inputs, trained, teacher):
-    checkpoint = open_checkpoint(trained / inputs)
+def test_the_input_grids_are_stored(inputs, distilled, teacher):
+    checkpoint = open_checkpoint(distilled / inputs)
     bits = checkpoint.schemes["model.layers.0.mlp.up_proj"].inputs.bits
     names = linear_names(checkpoint.config)
     scales = [checkpoint.read(f"{name}.input_scale") for name in names]
@@ -317,24 +318,25 @@ def test_the_input_grids_are_stored(inputs, trained, teacher):
     assert any(value != 0 for value in zero_points)
 
 
-def test_input_scales_are_trained_but_those_of_frozen_layers(trained, teacher, text):
+def test_input_scales_are_trained_but_those_of_frozen_layers(distilled, teacher, text):
     options = (*INPUTS["static"][:-1], "0")
-    found = run("distill", teacher, trained / "still", "--text", text, *OPTIONS, *options)
+    found = run("distill", teacher, distilled / "still", "--text", text, *OPTIONS, *options)
     assert found.exit_code == 0
-    moved, still = (open_checkpoint(trained / name) for name in ("static", "still"))
-    for name in linear_names(moved.config):
-        same = moved.read(f"{name}.input_scale") == still.read(f"{name}.input_scale")
-        assert same == name.endswith(("o_proj", "v_proj")), name
+    moved, still = (open_checkpoint(distilled / name) for name in ("static", "still"))
+    names = [f"{name}.input_scale" for name in linear_names(moved.config)]
+    same = {name for name in names if moved.read(name) == still.read(name)}
+    assert same >= {name for name in names if "o_proj" in name or "v_proj" in name}
+    assert len(same) < len(names) / 2
 
 
-def test_a_model_with_input_grids_is_inspected_and_speaks(trained, teacher):
-    said = run("inspect", trained / "static").stdout
+def test_a_model_with_input_grids_is_inspected_and_speaks(distilled, teacher):
+    said = run("inspect", distilled / "static").stdout
     assert said.count("int4 channel sym, input int5 tensor") == 14
-    assert "int4 channel sym, input int5 token" in run("inspect", trained / "dynamic").stdout
-    rows = json.loads(run("inspect", trained / "static", "--original", teacher, "--json").stdout)["tensors"]
+    assert "int4 channel sym, input int5 token" in run("inspect", distilled / "dynamic").stdout
+    rows = json.loads(run("inspect", distilled / "static", "--original", teacher, "--json").stdout)["tensors"]
     assert all(row["sqnr_db"] > 0 for row in rows)
     for inputs in ("dynamic", "static"):
-        asked = "generate", trained / inputs, "--prompt", "abc", "--max-tokens", "12"
+        asked = "generate", distilled / inputs, "--prompt", "abc", "--max-tokens", "12"
         texts = {run(*asked, *more).stdout for more in ((), ("--engine", "reference"))}
         assert len(texts) == 1, "one token after the other, or all at once: the same grids"
         assert run(*asked, "--activations", "off").exit_code == 0
