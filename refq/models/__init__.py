@@ -1,0 +1,8 @@
+"""One forward page a model."""
+
+from refq.models.llama import llama_decode, llama_forward
+
+__all__ = [
+    "llama_forward",
+    "llama_decode",
+]

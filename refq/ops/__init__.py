@@ -5,37 +5,37 @@ from refq.ops.attention import causal_attention, causal_attention_vjp
 from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
-from refq.ops.linear import PackedWeight, linear, linear_vjp
+from refq.ops.linear import PackedWeight as PackedWeight
+from refq.ops.linear import linear, linear_vjp
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq.ops.rope import rope, rope_frequencies, rope_vjp
 from refq.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 
 __all__ = [
-    "PackedWeight",
-    "attention_scores",
-    "attention_scores_vjp",
-    "causal_attention",
-    "causal_attention_vjp",
-    "cross_entropy",
-    "cross_entropy_vjp",
     "embed",
     "embed_vjp",
     "linear",
     "linear_vjp",
-    "log_softmax",
-    "log_softmax_vjp",
     "quantized_matmul",
     "quantized_matmul_vjp",
     "rms_norm",
     "rms_norm_vjp",
-    "rope",
     "rope_frequencies",
+    "rope",
     "rope_vjp",
+    "attention_scores",
+    "attention_scores_vjp",
+    "causal_attention",
+    "causal_attention_vjp",
     "silu",
     "silu_vjp",
-    "softmax",
-    "softmax_vjp",
     "swiglu",
     "swiglu_vjp",
+    "softmax",
+    "softmax_vjp",
+    "log_softmax",
+    "log_softmax_vjp",
+    "cross_entropy",
+    "cross_entropy_vjp",
 ]

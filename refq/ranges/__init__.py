@@ -1,0 +1,31 @@
+"""How a grid is fitted to data."""
+
+from refq.ranges.aimet import aimet_range
+from refq.ranges.aimet_sqnr import aimet_sqnr_range
+from refq.ranges.awq import awq_range
+from refq.ranges.compressed_tensors import compressed_tensors_range
+from refq.ranges.float16 import float16_scale
+from refq.ranges.gptq import gptq_range
+from refq.ranges.hqq import hqq_range
+from refq.ranges.llama_cpp import q4_0_range, q4_1_range, q8_0_range
+from refq.ranges.minmax import minmax
+from refq.ranges.mse import mse
+from refq.ranges.percentile import percentile
+from refq.ranges.sqnr import sqnr
+
+__all__ = [
+    "float16_scale",
+    "minmax",
+    "percentile",
+    "mse",
+    "sqnr",
+    "aimet_range",
+    "aimet_sqnr_range",
+    "gptq_range",
+    "awq_range",
+    "compressed_tensors_range",
+    "q4_0_range",
+    "q4_1_range",
+    "q8_0_range",
+    "hqq_range",
+]

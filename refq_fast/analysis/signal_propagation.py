@@ -1,7 +1,7 @@
 """Twin of refq.analysis.signal_propagation: the same page, with the operations of this package."""
 
 import refq_fast
-from refq.analysis import signal_propagation as reference
+from refq.analysis.signal_propagation import signal_propagation as reference
 
 
 def signal_propagation(params, batch, config, recipe, ops=None):
@@ -10,4 +10,4 @@ def signal_propagation(params, batch, config, recipe, ops=None):
     As fast as the operations.
     Spec: signal_propagation
     """
-    return reference.signal_propagation(params, batch, config, recipe, ops or refq_fast)
+    return reference(params, batch, config, recipe, ops or refq_fast)
