@@ -27,7 +27,7 @@ from refq_fast.simd import (
     zero_block,
 )
 
-PIECE = 2**20  # multiplications a task at least
+PIECE = 2**22  # multiplications a task at least
 QUERIES = 128  # at a time, where refq's formula computes
 
 

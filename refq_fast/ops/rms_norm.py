@@ -7,7 +7,7 @@ from refq_fast import threads
 from refq_fast.kernel import serial
 from refq_fast.sums import dot
 
-ROWS = 64  # vectors whose gradients are summed by one task
+PIECE = 2**16  # numbers whose share of the gradient of the weight is summed by one task
 
 
 def rms_norm(x, weight, eps):
@@ -31,7 +31,7 @@ def rms_norm_vjp(g, x, weight, eps):
     """
     x, weight, eps = arguments.rms_norm(x, weight, eps)
     g, rows, weight = _rows(arguments.incoming(g, x, x.shape)), _rows(x), np.ascontiguousarray(weight)
-    cuts = threads.cuts(len(rows), -(-len(rows) // ROWS))
+    cuts = threads.cuts(len(rows), min(len(rows), rows.size // PIECE))
     gx, partial = np.empty_like(rows), np.zeros((len(cuts), len(weight)), x.dtype)
 
     def compute(task):

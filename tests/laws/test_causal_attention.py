@@ -24,7 +24,7 @@ def edges():
         (1, 2, 4, 1, 300, 64),
         (1, 2, 1, 65, 130, 16),
         (1, 1, 8, 129, 257, 33),
-        (2, 3, 2, 130, 130, 16),  # heads in several threads
+        (2, 3, 2, 257, 257, 16),  # heads in several threads
     ):
         yield {"q": normal(1, B, K, R, T, d), "k": normal(2, B, K, S, d), "v": normal(3, B, K, S, d)}
 
