@@ -12,7 +12,7 @@ import pytest
 import refq as reference
 import refq_fast
 from refq.files.checkpoint import linear_names, open_checkpoint
-from refq.jobs import distill, trained, trainer
+from refq.jobs import distill, evaluate, trained, trainer
 from refq.jobs.plan import Options
 from tests.app.commands import decoded, digests, small, start
 from tests.app.commands import refq as run
@@ -303,6 +303,20 @@ def test_quantized_inputs_can_be_switched_off(inputs, text, distilled):
     assert perplexity(distilled / "float", "--text", text) == perplexity(
         distilled / "float", "--text", text, "--activations", "off"
     )
+
+
+@pytest.mark.parametrize("inputs", ["dynamic", "static"])
+def test_questions_see_quantized_inputs(inputs, distilled, tmp_path, monkeypatch):
+    seen = []
+    real = evaluate.score_items
+    monkeypatch.setattr(evaluate, "score_items", lambda *args: seen.append(real(*args)[0]) or real(*args))
+    (tmp_path / "set.jsonl").write_text('{"context": "abcabc", "choices": ["ab", "hg"], "answer": 0}')
+    asked = "evaluate", distilled / inputs, "--task", tmp_path / "set.jsonl"
+    for more in ((), ("--engine", "reference"), ("--activations", "off")):
+        assert run(*asked, *more).exit_code == 0
+    stored, other, off = (scores[0] for scores in seen)
+    np.testing.assert_allclose(stored, other, rtol=1e-3)
+    assert np.abs(off / stored - 1).max() > 3e-3
 
 
 @pytest.mark.parametrize("inputs", [name for name in INPUTS if name.startswith("static")])
