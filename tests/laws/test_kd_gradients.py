@@ -287,6 +287,7 @@ WRONG = {name: with_operations("kd_gradients", **replaced) for name, replaced in
         "kd_gradients", terms, "states", lambda trace: trace["hidden"][1::2] + trace["hidden"][-1:]
     ),
     "the head's inputs are quantized": _head_too,
+    "steps of inputs are not trained": with_part("kd_gradients", step, "input_scale_names", lambda params: []),
     "activations as they are": with_settings("kd_gradients", lambda recipe: {"activations": None}),
     "no penalty": with_settings("kd_gradients", lambda recipe: {"gradient_l1": 0.0}),
 }

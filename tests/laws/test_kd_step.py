@@ -332,6 +332,7 @@ WRONG |= {
     "scales learn as fast as weights": with_settings(
         "kd_step", lambda recipe: {"scale_learning_rate": recipe.get("learning_rate", 1e-3)}
     ),
+    "steps of inputs are like those of weights": with_part("kd_step", step, "INPUT_SCALE", "none"),
     "scales may be negative": with_part("kd_step", step, "SMALLEST_SCALE", -np.inf),
     "scales are kept in float16": _after(_stored_scales),
 }

@@ -7,12 +7,22 @@ history of the same slopes by the chain rule, which must agree with the differen
 
 from typing import NamedTuple
 
-from tools.oracle import grids, losses, transitions
+from tools.oracle import grids, learned, losses, ranges, transitions
+from tools.oracle.inputs import Inputs
 from tools.oracle.models import lifted, llama_of
-from tools.oracle.numbers import Array, rounded, rows
+from tools.oracle.numbers import Array, rounded
 from tools.oracle.ops import attention_scores_of, cross_entropy_of
 from tools.oracle.reals import QUICK, UNIT, Real, agree, backward, constant, differences, lift, mp, settled, total
-from tools.oracle.student import CLEAR, SCALE, ZERO_POINT, check_clear, forward_codes, grid_of, surrogate
+from tools.oracle.student import (
+    INPUT_SCALE,
+    INPUT_ZERO_POINT,
+    SCALE,
+    ZERO_POINT,
+    check_clear,
+    forward_codes,
+    grid_of,
+    surrogate,
+)
 
 
 class Distilled(NamedTuple):
@@ -31,12 +41,15 @@ def distilled(params, batch, config, recipe):
     limits = grids.integer_range(recipe["bits"])
     weights = {name: w for name, w in params.items() if not name.endswith((SCALE, ZERO_POINT))}
     trained = [name for name in weights if name not in recipe["frozen"]]
+    trained += [name for name in params if name.endswith(INPUT_SCALE) and name not in recipe["frozen"]]
     cells = {name: grid_of(params, name, *limits) for name in trained if name + SCALE in params}
     codes = {}
     for name, grid in cells.items():
         check_clear(grid, name)
         codes[name] = forward_codes(grid, recipe)
         weights[name] = grids.dequantize(codes[name], *grid[1:3])._replace(shape=params[name].shape)
+    steps = {name: ranges.float16_scale(w) for name, w in params.items() if name.endswith(INPUT_SCALE)}
+    weights |= steps | {name: w for name, w in params.items() if name.endswith(INPUT_ZERO_POINT)}
     terms, logits, used, hidden = _slopes(weights, trained, batch, config, recipe)
     if recipe["gradient_l1"] and codes:
         terms["gradient_l1"] = total([abs(v) for name in codes for v in used[name].data])
@@ -46,10 +59,10 @@ def distilled(params, batch, config, recipe):
 
 def _slopes(weights, trained, batch, config, recipe):
     """Terms, logits, slopes of the loss with respect to the weights that are trained, and the states between layers."""
-    weights, inputs = lifted(weights), _Inputs(recipe["activations"])
+    weights, inputs = lifted(weights), Inputs(recipe["activations"])
 
     def terms_of(weights):
-        logits, caches, seen = llama_of(weights, batch["tokens"], None, config, inputs.begin())
+        logits, caches, seen = llama_of(weights, batch["tokens"], None, config, inputs.begin(weights))
         return _terms(logits, seen | {"keys": [k for k, _ in caches]}, batch, recipe), logits, seen["hidden"]
 
     terms, logits, hidden = terms_of(weights)
@@ -109,6 +122,10 @@ def _gradients(params, cells, used, recipe):
     gradients = {}
     for name, g in used.items():
         gradients[name] = g
+        if name.endswith(INPUT_SCALE):
+            inputs = params[name.removesuffix(INPUT_SCALE) + ".weight"].shape[1]
+            factor = learned.lsq_gradient_scale(inputs, grids.integer_range(recipe["activations"])[1])
+            gradients[name] = g._replace(data=[v * constant(factor) for v in g.data])
         if name in cells:
             gx, gscale = surrogate(cells[name], g.data, recipe)
             gradients[name] = g._replace(data=gx)
@@ -153,51 +170,3 @@ def _reduced(part, mask, reduction):
     rows_of_mask = [mask.data[i : i + T] for i in range(0, len(mask.data), T)]
     repeated = [keep for row in rows_of_mask for _ in range(heads) for keep in row]
     return losses.reduced(part, mask._replace(shape=part.shape, data=repeated), reduction).data[0]
-
-
-class _Inputs:
-    """What linear layers multiply: a dynamic grid's values, straight through. The first pass fixes codes and masks."""
-
-    def __init__(self, bits):
-        self.bits, self.kept, self.replay = bits, [], None
-
-    def begin(self):
-        self.replay = iter(self.kept) if self.kept else None
-        return self
-
-    def __call__(self, x):
-        if self.bits is None:
-            return x
-        if self.replay is not None:
-            fixed = next(self.replay)
-            return x._replace(
-                data=[Real(r.value + y if passes else y) for r, (y, passes) in zip(x.data, fixed, strict=True)]
-            )
-        data, fixed = [], []
-        for row, safe in zip(rows(x), rows(settled(x)), strict=True):
-            for r, (y, error, passes) in zip(row, self._token(safe), strict=True):
-                data.append(Real(y, error, ((r, lambda g: g),) if passes else ()))
-                fixed.append((y - r.value if passes else y, passes))
-        self.kept.append(fixed)
-        return x._replace(data=data)
-
-    def _token(self, row):
-        """Value, error, and whether a gradient passes, of each number of a token."""
-        qmin, qmax = grids.integer_range(self.bits)
-        lo, hi = min(0, *(r.value for r in row)), max(0, *(r.value for r in row))
-        scale, error = (hi - lo) / (qmax - qmin), 2 * max(r.error for r in row)
-        if 2 * error > scale * CLEAR:  # of t = x / scale, at most
-            raise ArithmeticError(f"a step of {scale} is too small for an error of {error}")
-        zero_point = min(max(qmin - _clear(lo / scale), qmin), qmax)
-        for r in row:
-            u = _clear(r.value / scale) + zero_point
-            code = min(max(u, qmin), qmax) - zero_point
-            y = code * scale
-            yield y, abs(code) * error / (qmax - qmin) + 3 * UNIT * abs(y), qmin <= u <= qmax
-
-
-def _clear(t):
-    """The nearest integer of what is no tie, and not nearly one."""
-    if abs(t - mp.floor(t) - 0.5) < CLEAR.numerator / mp.mpf(CLEAR.denominator):
-        raise ArithmeticError(f"{t} steps are too near to a tie")
-    return int(mp.nint(t))

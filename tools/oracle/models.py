@@ -30,10 +30,10 @@ def lifted(params):
     return {name: lift(array) for name, array in params.items()}
 
 
-def llama_of(weights, tokens, cache, config, inputs=lambda x: x):
+def llama_of(weights, tokens, cache, config, inputs=lambda x, layer: x):
     """Logits; (k, v) of each layer with what the cache had; and what was seen on the way.
 
-    inputs: a function of every linear layer's input in the blocks.
+    inputs: a function of the input of every linear layer in the blocks, and of its name.
     seen: "hidden", the states after the embedding and after each layer; "queries" of each layer, (B, K, R, T, d).
     """
     B, T = tokens.shape
@@ -58,7 +58,7 @@ def llama_of(weights, tokens, cache, config, inputs=lambda x: x):
 
         def linear(name, x, layer=layer):
             name = f"model.layers.{layer}.{name}"
-            return linear_of(inputs(x), weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+            return linear_of(inputs(x, name), weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
         h = norm("input_layernorm", x)
         q, k, v = (linear(f"self_attn.{name}_proj", h) for name in "qkv")

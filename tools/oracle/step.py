@@ -6,7 +6,7 @@ from tools.oracle import grids, optimizers, transitions
 from tools.oracle.distilled import distilled
 from tools.oracle.numbers import Array, Bounded, elementwise, rounded
 from tools.oracle.reals import Real, bounded, constant, lift, mp, settled, sqrt, total
-from tools.oracle.student import CLEAR, SCALE, check_clear, check_clear_half, grid_of
+from tools.oracle.student import CLEAR, INPUT_SCALE, SCALE, check_clear, check_clear_half, grid_of
 
 RECIPE = {"bits": 4, "quantizer": "lsq", "sharpness": 0, "beta": 1, "activations": None, "frozen": []}
 RECIPE |= {"losses": {"kl": 1}, "temperature": 1, "temperature_squared": True, "top_k_renormalize": True}
@@ -30,13 +30,16 @@ def kd_step(params, state, batch, config, recipe):
     recipe, step = RECIPE | recipe, state.get("step", 0) + 1
     scheduled = recipe["transition"] and TRANSITION | recipe["transition"]
     found = distilled(params, batch, config, recipe)
-    gradients = {name: g for name, g in found.gradients.items() if not (scheduled is not None and name.endswith(SCALE))}
+    fixed = () if scheduled is None else {name + SCALE for name in found.codes}
+    gradients = {name: g for name, g in found.gradients.items() if name not in fixed}
     clipped, norm = _clipped(gradients, recipe["clip"])
     multiplier = _multiplier(recipe, step - 1)
     seen, now = _transitions(found.codes, state, recipe, scheduled, step)
     weights, moments = {}, {}
     for name, g in clipped.items():
         rate = multiplier * recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        if name.endswith(INPUT_SCALE):
+            rate *= params[name].data[0]
         if scheduled is not None and name in found.codes:
             rate = now["rates"][_scope(name, scheduled)].value.data[0]
         known = state.get("moments", {}).get(name)
@@ -150,8 +153,9 @@ def _check_clear_after(new, codes, recipe):
     exact = {name: w.value if isinstance(w, Bounded) else w for name, w in new.items()}
     for name in codes:
         check_clear(grid_of(exact, name, *grids.integer_range(recipe["bits"])), f"{name} after the step")
-        if isinstance(new.get(name + SCALE), Bounded):
-            check_clear_half(exact[name + SCALE].data)
+    for name, w in new.items():
+        if name.endswith(SCALE) and isinstance(w, Bounded):
+            check_clear_half(w.value.data)
 
 
 def _report(found):

@@ -8,6 +8,7 @@ from tools.oracle.numbers import Array, elementwise, rounded, ulp
 from tools.oracle.reals import Real, constant, total
 
 SCALE, ZERO_POINT = "_scale", "_zero_point"
+INPUT_SCALE, INPUT_ZERO_POINT = ".input_scale", ".input_zero_point"
 CLEAR = Fraction(1, 1000)  # of a step: no number is nearer to a tie
 LAYERS = {name: f"self_attn.{name}_proj" for name in "qkvo"} | {
     name: f"mlp.{name}_proj" for name in ("gate", "up", "down")
