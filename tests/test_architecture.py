@@ -24,7 +24,7 @@ ALLOWED = {  # what a room outside the math may import beside the standard libra
     "world": set(),
     "files": {"numpy", "ml_dtypes", "tokenizers"},
     "jobs": {"numpy", "threadpoolctl", "tqdm", "ml_dtypes", "distributed"},  # the last where a sweep has a cluster
-    "app": {"numpy", "click", "threadpoolctl"},
+    "app": {"numpy", "click", "threadpoolctl", "matplotlib", "jinja2"},  # the last two: the report extra, lazily
 }
 FILES = sorted([*ROOT.glob("refq/**/*.py"), *ROOT.glob("refq_fast/**/*.py"), *ROOT.glob("tools/**/*.py")])
 

@@ -19,6 +19,7 @@ VERBS = {
     "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
     "evaluate": "Score a multiple-choice set with a model.",
+    "analyze": "Look inside a model: how gradients pass through it in training.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
     "pretrain": "Train the small LLaMA of the package anew.",
@@ -41,8 +42,9 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         command = importlib.import_module(f"refq.app.{name}").command
-        if all(parameter.name != "debug" for parameter in command.params):
-            command.params.append(_debug_option())
+        for one in (command, *getattr(command, "commands", {}).values()):
+            if all(parameter.name != "debug" for parameter in one.params):
+                one.params.append(_debug_option())
         return command
 
     def format_commands(self, ctx, formatter):

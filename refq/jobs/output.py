@@ -114,8 +114,11 @@ def write_file(path, data):
 
 def write_whole(path, text):
     """A small text file, replaced as a whole."""
-    write_file(f"{path}.new", text.encode())
-    os.replace(f"{path}.new", path)
+    try:
+        write_file(f"{path}.new", text.encode())
+        os.replace(f"{path}.new", path)
+    finally:
+        _unlink(f"{path}.new")
 
 
 def publish(room, out, replace):

@@ -34,19 +34,22 @@ class Loop(NamedTuple):
 def train(room, loop, params):
     """Run a loop from its last checkpoint in `room`, or from `params`, to its end.
 
+    Parameters
+        room: directory; None for a run that keeps nothing on the disk.
     Returns
         params, state: after the last step.
         history: float64 (steps + 1, columns), a row a step; row 0 is the start, with its validation alone.
     Raises
         NonFiniteError: a loss or gradient that is not finite; names the step.
     """
-    params, state, history = load_state(room) or (params, {}, [_row(0, None, _validation(loop, 0, params))])
+    known = None if room is None else load_state(room)
+    params, state, history = known or (params, {}, [_row(0, None, _validation(loop, 0, params))])
     rows, done = list(history), state.get("step", 0)
     with progress((loop.steps - done) * loop.tokens, "tokens", "training") as advance:
         for number in range(done + 1, loop.steps + 1):
             params, state, report = _stepped(loop, params, state, number)
             rows.append(_row(number, report, _validation(loop, number, params)))
-            if number % loop.save_every == 0 or number == loop.steps:
+            if room is not None and (number % loop.save_every == 0 or number == loop.steps):
                 save_state(room, params, state, np.array(rows))
             advance(loop.tokens, _remark(rows, loop.steps))
     return params, state, np.array(rows)

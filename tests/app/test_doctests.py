@@ -10,8 +10,11 @@ import refq
 
 FOLDER = pathlib.Path(refq.__file__).parent
 MODULES = sorted(f"refq.{room}.{path.stem}" for room in ("jobs", "app") for path in (FOLDER / room).glob("[a-z]*.py"))
+EXTRA = {"refq.app.signal_page": "jinja2", "refq.app.signal_plots": "matplotlib"}  # what the report extra brings
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
+    if name in EXTRA:
+        pytest.importorskip(EXTRA[name], reason=f"{EXTRA[name]} is not installed; pip install 'refq[report]'")
     assert doctest.testmod(importlib.import_module(name)).failed == 0
