@@ -11,7 +11,7 @@ from refq.app import distill
 from refq.app.signal_text import findings, losses, short
 from refq.app.table import table
 from refq.errors import UsageError
-from refq.jobs.distill import Distillation
+from refq.jobs.distillation import Distillation
 from refq.jobs.output import write_whole
 from refq.jobs.plan import Options
 from refq.jobs.progress import say

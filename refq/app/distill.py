@@ -8,7 +8,8 @@ import click
 
 from refq.app import options
 from refq.app.quantize import GroupSize
-from refq.jobs.distill import Distillation, distill_model
+from refq.jobs.distill import Run, distill_model
+from refq.jobs.distillation import Distillation
 from refq.jobs.output import room_of
 from refq.jobs.plan import FALLBACKS, RANGES, Options
 from refq.jobs.trainer import COLUMNS
@@ -136,18 +137,8 @@ def command(
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
     training = Distillation(**settings)
     try:
-        history = distill_model(
-            teacher,
-            out,
-            (text, val),
-            load(engine, threads),
-            chosen,
-            training,
-            save_every,
-            resume,
-            overwrite,
-            teacher_cache,
-        )
+        run = Run(save_every, resume, overwrite, teacher_cache)
+        history = distill_model(teacher, out, (text, val), load(engine, threads), chosen, training, run)
     except (KeyboardInterrupt, SystemExit):
         if os.path.exists(room_of(out)):
             click.echo("refq: what is finished is kept; --resume continues", err=True)

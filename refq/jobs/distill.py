@@ -13,6 +13,7 @@ from refq.files.checkpoint import open_checkpoint
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
 from refq.jobs.corpus import batch_at, read_corpus, windows_in
+from refq.jobs.distillation import Distillation, recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
@@ -22,71 +23,28 @@ from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
-from refq.jobs.teacher import CACHED, Cache, taught
+from refq.jobs.teacher import Cache, taught
 from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
-from refq.training.recipe import complete
 from refq.training.step import kd_step
 from refq.training.student import SCALE, ZERO_POINT, ov_freeze
 
-TERMS = ("kl", "ce", "reverse_kl", "js", "top_k_kl", "logit_mse", "logit_cosine", "hidden", "attention")
 
+class Run(NamedTuple):
+    """How a run is carried out, which does not decide its bytes.
 
-class Distillation(NamedTuple):
-    """What decides how the student is trained. (Threads, engine and paths do not.)
-
-    freeze: projections whose weights and ranges stay at their quantized values: o and v is ov-freeze.
-    loss: terms joined by +, each with a coefficient before a *, as "kl+0.1*hidden"; in "ce+kl" alone they weigh
-        1 - alpha and alpha.
-    top_k: how many logits of the teacher top_k_kl is given.
-    activation_range: "token", each with a grid of its own; or "tensor", static grids that are calibrated and trained.
-    lts: "none", or the growth of the threshold at which settled weights are frozen.
-    val_tokens: how many tokens of the validation text are used; 0 for all.
-    cached: the teacher's logits come from a cache on disk, rounded to float16; the text is then always cut alike.
-    The others are settings of refq.training.recipe.RECIPE, and of the text.
+    save_every: steps between two checkpoints.
+    resume, overwrite: as quantize_model has them.
+    teacher_cache: a directory, if the distillation is `cached`.
     """
 
-    freeze: tuple = ("o", "v")
-    loss: str = "kl"
-    alpha: float = 0.5
-    temperature: float = 1.0
-    reduction: str = "token_mean"
-    top_k: int = 0
-    gradient_l1: float = 0.0
-    quantizer: str = "lsq"
-    activations: int | None = None
-    activation_range: str = "token"
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    steps: int = 300
-    batch: int = 16
-    context: int = 256
-    lr: float = 1e-3
-    scale_lr: float = 1e-4
-    weight_decay: float = 0.0
-    warmup: int = 0
-    clip: float = 1.0
-    tr_lambda: float = 5e-3
-    tr_scope: str = "layer"
-    lts: str = "none"
-    cached: bool = False
-    seed: int = 0
-    eval_every: int = 0
-    val_tokens: int = 0
+    save_every: int = 50
+    resume: bool = False
+    overwrite: bool = False
+    teacher_cache: str | None = None
 
 
-def distill_model(
-    teacher,
-    out,
-    texts,
-    engine,
-    options=Options(),  # noqa: B008 (immutable)
-    training=Distillation(),  # noqa: B008 (immutable)
-    save_every=50,
-    resume=False,
-    overwrite=False,
-    teacher_cache=None,
-):  # noqa: B008, E501
+def distill_model(teacher, out, texts, engine, options=Options(), training=Distillation(), run=Run()):  # noqa: B008
     """Train a low-bit student of a float model, and write it as quantize would.
 
     Parameters
@@ -96,9 +54,7 @@ def distill_model(
         engine: refq or refq_fast.
         options: Options of quantize: the grids, and how they start.
         training: Distillation.
-        save_every: steps between two checkpoints of the run.
-        resume, overwrite: as quantize_model has them.
-        teacher_cache: a directory, if `training.cached`.
+        run: Run.
     Returns
         history: float64, the columns of refq.jobs.trainer.COLUMNS; None if `out` was complete already.
     Raises
@@ -106,99 +62,37 @@ def distill_model(
         FileError: a model, a text, or a run to resume, that is not as it should be.
         NonFiniteError: the training diverged; names the step.
     """
-    target = output.check_paths(teacher, out, resume or overwrite)
-    checkpoint = open_checkpoint(teacher)
-    schemes, recipe = plan_schemes(checkpoint, options), recipe_of(options, training)
-    schemes = plan_inputs(schemes, checkpoint.config, training)
+    target = output.check_paths(teacher, out, run.resume or run.overwrite)
+    checkpoint, recipe = open_checkpoint(teacher), recipe_of(options, training)
+    schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
     digests, _ = check_inputs(checkpoint)
-    tokens, held_out, text_digests = read_texts(checkpoint, texts, training)
+    *texts, text_digests = read_texts(checkpoint, texts, training)
     record = run_record(options, digests | text_digests) | {"command": "distill", "training": training._asdict()}
     shards = plan_shards(plan_files(checkpoint, schemes), record)
     needed = bytes_needed(checkpoint, shards) + 20 * weight_count(checkpoint)
     say(f"about {size(memory_needed(checkpoint, training))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
-        output.check_paths(teacher, out, resume or overwrite)
-        if resume and os.path.isdir(target) and is_finished(target, record, overwrite):
+        output.check_paths(teacher, out, run.resume or run.overwrite)
+        if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
             output.discard(room)
             return None
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
-            done = begin(room, record, resume)
-            config, weights = load_model(teacher, engine)
+            done = begin(room, record, run.resume)
+            weights = load_model(teacher, engine)[1]
             params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
             if training.activation_range == "tensor":
-                params, recipe = calibrated(params, recipe, tokens, training, config, engine)
-            cache = None
-            if training.cached:
-                identity = {"inputs": digests, "text": text_digests["text"], "temperature": training.temperature}
-                shape = windows_in(tokens, training.context), training.context, config["vocab_size"]
-                cache = Cache(teacher_cache, identity, shape, training.top_k)
-            loop = _loop(engine, (checkpoint, weights), recipe, (tokens, held_out, cache), training)
-            params, _, history = train(room, loop._replace(save_every=save_every), params)
+                params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
+            cache = _cache(run.teacher_cache, record, texts[0], checkpoint.config) if training.cached else None
+            loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training)
+            params, _, history = train(room, loop._replace(save_every=run.save_every), params)
             student = as_checkpoint(checkpoint, params, recipe, engine)
-            source = Source(student, engine, options, student.grids, student.inputs)
-            write_shards(room, shards, source, record, done)
+            write_shards(room, shards, Source(student, engine, options, student.grids, student.inputs), record, done)
             model = os.path.join(room, "model")
             output.write_file(os.path.join(model, "training.csv"), csv(history).encode())
             write_small_files(checkpoint, schemes, shards, model, digests)
-            output.publish(room, target, overwrite)
+            output.publish(room, target, run.overwrite)
     return history
-
-
-def recipe_of(options, training):
-    """The recipe of kd_step; `frozen` is filled by start_student."""
-    losses = parse_loss(training.loss, training.alpha)
-    if ("top_k_kl" in losses) != (training.top_k > 0):
-        raise UsageError(
-            f"--top-k {training.top_k} with --loss {training.loss}; the term top_k_kl and --top-k go together"
-        )
-    if training.cached and not CACHED.issuperset(losses):
-        raise UsageError(f"--teacher-cache holds logits; --loss {training.loss} asks for more")
-    talr = training.schedule == "talr"
-    return complete(
-        {
-            "bits": options.bits,
-            "quantizer": training.quantizer,
-            "activations": training.activations,
-            "losses": losses,
-            "temperature": training.temperature,
-            "reduction": training.reduction,
-            "optimizer": training.optimizer,
-            "learning_rate": training.lr,
-            "scale_learning_rate": training.scale_lr,
-            "weight_decay": training.weight_decay,
-            "clip": training.clip or None,
-            "schedule": "cosine" if talr else training.schedule,
-            "warmup": training.warmup,
-            "steps": training.steps,
-            "transition": {"strength": training.tr_lambda, "scope": training.tr_scope} if talr else None,
-            "gradient_l1": training.gradient_l1,
-            "lottery": None if training.lts == "none" else {"growth": training.lts, "warmup": training.steps // 5},
-        }
-    )
-
-
-def parse_loss(text, alpha):
-    """Terms and coefficients.
-
-    >>> parse_loss("kl+0.1*hidden", 0.5)
-    {'kl': 1.0, 'hidden': 0.1}
-    >>> parse_loss("ce+kl", 0.75)
-    {'ce': 0.25, 'kl': 0.75}
-    """
-    losses = {}
-    for part in text.split("+"):
-        factor, star, name = part.strip().rpartition("*")
-        try:
-            coefficient = float(factor) if star else 1.0
-        except ValueError:
-            coefficient = math.nan
-        if name not in TERMS or name in losses or not 0 < coefficient < math.inf:
-            raise UsageError(f"--loss {text}: {part!r} is no term, or is there twice; the terms are {', '.join(TERMS)}")
-        losses[name] = coefficient
-    if losses == {"kl": 1.0, "ce": 1.0}:
-        return {name: alpha if name == "kl" else 1 - alpha for name in losses}
-    return losses
 
 
 def read_texts(checkpoint, texts, training):
@@ -255,6 +149,13 @@ def memory_needed(checkpoint, training):
     layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
     passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
     return 4 * (9 * weight_count(checkpoint) + passes) + 200_000_000
+
+
+def _cache(directory, record, tokens, config):
+    training = record["training"]
+    identity = {key: digest for key, digest in record["inputs"].items() if key != "validation"}
+    shape = windows_in(tokens, training["context"]), training["context"], config["vocab_size"]
+    return Cache(directory, {"inputs": identity, "temperature": training["temperature"]}, shape, training["top_k"])
 
 
 def _loop(engine, teacher, recipe, texts, training):

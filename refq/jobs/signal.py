@@ -9,7 +9,8 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.corpus import batch_at
-from refq.jobs.distill import memory_needed, read_texts, recipe_of, start_student
+from refq.jobs.distill import memory_needed, read_texts, start_student
+from refq.jobs.distillation import recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.model import load_model
 from refq.jobs.plan import plan_schemes

@@ -24,7 +24,8 @@ from typing import NamedTuple
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.distill import read_texts, recipe_of
+from refq.jobs.distill import read_texts
+from refq.jobs.distillation import recipe_of
 from refq.jobs.inputs import check_inputs
 from refq.jobs.perplexity import read_text
 from refq.jobs.plan import plan_schemes

@@ -13,6 +13,7 @@ import refq as reference
 import refq_fast
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.jobs import distill, evaluate, trained, trainer
+from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
 from tests.app.commands import decoded, digests, small, start
 from tests.app.commands import refq as run
@@ -253,7 +254,7 @@ def test_a_text_that_is_too_short_is_refused(teacher, tmp_path):
 
 
 def test_both_engines_train_alike(teacher, text, tmp_path):
-    training = distill.Distillation(steps=2, batch=2, context=8)
+    training = Distillation(steps=2, batch=2, context=8)
     histories = [
         distill.distill_model(teacher, tmp_path / str(n), (text, text), engine, Options(group_size="channel"), training)
         for n, engine in enumerate((reference, refq_fast))

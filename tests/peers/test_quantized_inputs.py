@@ -10,7 +10,8 @@ import refq_fast
 from refq.files.checkpoint import FLOATS, open_checkpoint
 from refq.files.input_activations import Inputs, input_args, input_tensors
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.distill import Distillation, distill_model
+from refq.jobs.distill import distill_model
+from refq.jobs.distillation import Distillation
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.training.activations import quantized_inputs
