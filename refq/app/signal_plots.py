@@ -3,8 +3,8 @@
 import base64
 import io
 
-import matplotlib
 import numpy as np
+from matplotlib import style
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
@@ -20,7 +20,7 @@ WIDTH = 11.0  # inches of a plot
 def plots(signals, freeze):
     """Name -> data URI of each plot."""
     titles = {"full": "full precision", "plain": "nothing frozen", "frozen": f"{joined(freeze)} frozen"}
-    with matplotlib.rc_context(STYLE):
+    with style.context(["default", STYLE]):  # whatever settings a user has
         return {
             "norms": _norms(signals, freeze, titles),
             "ratios": _ratios(signals, freeze, titles),
