@@ -12,7 +12,7 @@ from refq import __version__
 from refq.app import distill, options, quantize
 from refq.app.table import table
 from refq.errors import UsageError
-from refq.jobs.distill import Distillation
+from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
 from refq.jobs.progress import say
 from refq.jobs.sweep import check_out, run_sweep, slug_of
@@ -71,11 +71,7 @@ def command(ctx, recipe, out, cluster, jobs, engine, threads, dry_run, as_json, 
         click.echo(json.dumps(rows) if as_json else "\n".join(line for row in rows for line in row["commands"]))
         return
     where = functools.partial(locally, count) if cluster is None else functools.partial(on_cluster, connect(cluster))
-    try:
-        rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, where, _about(written, scored))
-    except (KeyboardInterrupt, SystemExit):
-        click.echo("refq: what is finished is kept; --resume continues", err=True)
-        raise
+    rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, where, _about(written, scored))
     lines, failed = summarize(rows), sum(row["state"] != FINISHED for row in rows)
     report = {"out": out, "failed": failed, "seconds": round(time.monotonic() - started, 1), "table": lines}
     click.echo(json.dumps(report | {"runs": rows}) if as_json else f"{table(*cells(lines))}\n\n{out}: {_end(report)}")

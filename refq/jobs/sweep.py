@@ -77,7 +77,7 @@ def run_sweep(out, jobs, record, place, about):
         _own(out, token)
         if len(todo) < len(jobs):
             say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are finished already")
-        with contextlib.closing(place(todo, lambda: _own(out, ""))) as results, _telling(todo) as tell:
+        with contextlib.closing(place(todo, lambda: _stop(out))) as results, _telling(todo) as tell:
             for job, row in results:
                 rows[job.folder] = row
                 _write(out, rows.values(), about)
@@ -89,6 +89,11 @@ def run_sweep(out, jobs, record, place, about):
 
 def _own(out, token):
     output.write_whole(os.path.join(out, "runs", "owner"), token)
+
+
+def _stop(out):
+    _own(out, "")
+    say("what is finished is kept; --resume continues")  # now: waiting for the processes may take all our time
 
 
 def _write(out, rows, about):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import logging
 
 from refq.errors import RefqError, UsageError
 from refq.jobs.sweep_run import failed_row, perform
@@ -38,6 +39,7 @@ def connect(address):
         from distributed import Client  # only where a cluster is asked for
     except ImportError:
         raise UsageError("--cluster needs dask.distributed: pip install 'refq[sweep]'") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it would show tracebacks of what we tell
     try:
         return Client(address, timeout=CONNECT)
     except (OSError, ValueError) as error:
@@ -63,7 +65,7 @@ def on_cluster(client, jobs, stop):
             futures[client.submit(functools.partial(perform, job), pure=False, retries=RETRIES)] = job
         for future in as_completed(futures):
             if future.cancelled():
-                raise RefqError("the cluster is gone; --resume continues")
+                raise RefqError("the cluster is gone")
             yield futures[future], _row(futures[future], future)
 
 

@@ -1,6 +1,7 @@
 """A teacher, a text and a recipe so small that a whole sweep takes seconds."""
 
 import json
+import pathlib
 import random
 
 from tests.app.commands import small
@@ -50,6 +51,20 @@ def write(folder, text, name="recipe.toml"):
 def results(out):
     """The rows of a sweep."""
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def children(number):
+    """Processes that the threads of a process have begun."""
+    found = pathlib.Path(f"/proc/{number}/task").glob("*/children")
+    return [int(child) for path in found for child in path.read_text().split()]
+
+
+def runs(number):
+    """Whether a process runs; one that has ended may be listed until somebody asks for its exit code."""
+    try:
+        return pathlib.Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def figures(rows):

@@ -21,7 +21,7 @@ from refq.jobs import output, sweep, sweep_run, sweep_table
 from refq.jobs.sweep_recipe import read_recipe
 from tests.app.commands import ROOT, start
 from tests.app.commands import refq as run
-from tests.app.sweeps import GRID, RECIPE, figures, prepare, results, write
+from tests.app.sweeps import GRID, RECIPE, children, figures, prepare, results, runs, write
 
 OPTIONS = {verb: _names(verb) for verb in ("quantize", "distill")}
 ENGINE = ("--engine", "reference")
@@ -48,15 +48,15 @@ def test_lists_are_multiplied_out_in_the_order_of_the_recipe(folder):
     text += '[[grid]]\nfreeze = ["none", "o,v"]\nseed = [0, 1]\nlr = 0.01\n'
     text += '[[grid]]\nname = "transition rates"\nschedule = "talr"\nkeep = [["*.0.*", "v_proj"], "q_proj"]\n'
     text += '[[ptq]]\nrange = ["mse", "minmax"]\nbits = [4, 2]\n'
-    runs = read_recipe(write(folder, text), OPTIONS).runs
-    asked = [(run.verb, [run.given[key] for key in run.own]) for run in runs]
+    found = read_recipe(write(folder, text), OPTIONS).runs
+    asked = [(one.verb, [one.given[key] for key in one.own]) for one in found]
     assert asked[0] == (None, [])
     assert asked[1:5] == [("quantize", [rule, bits]) for rule in ("mse", "minmax") for bits in (4, 2)]
     assert asked[5:9] == [("distill", [freeze, seed, 0.01]) for freeze in ("none", "o,v") for seed in (0, 1)]
     assert asked[9:] == [("distill", ["talr", keep]) for keep in (["*.0.*", "v_proj"], "q_proj")]
-    assert [run.name for run in runs[::9]] == ["full precision", "transition rates"]
-    assert runs[1].given == {"bits": 4, "keep": ["*.0.*"], "range": "mse"}, "quantize takes its own options alone"
-    assert (runs[5].given["bits"], runs[5].given["steps"]) == (3, 4)
+    assert [one.name for one in found[::9]] == ["full precision", "transition rates"]
+    assert found[1].given == {"bits": 4, "keep": ["*.0.*"], "range": "mse"}, "quantize takes its own options alone"
+    assert (found[5].given["bits"], found[5].given["steps"]) == (3, 4)
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(folder, tmp_path):
@@ -227,12 +227,6 @@ def begun(folder, out, *more):
     return process, child
 
 
-def children(number):
-    """Processes that the threads of a process have begun."""
-    found = pathlib.Path(f"/proc/{number}/task").glob("*/children")
-    return [int(child) for path in found for child in path.read_text().split()]
-
-
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="children are found through /proc")
 class TestKills:
     """Real signals to real processes."""
@@ -253,7 +247,7 @@ class TestKills:
         process.communicate()
         found = run("sweep", folder / "long.toml", tmp_path / "out", *ENGINE, "--resume")
         assert found.exit_code == 0, found.stderr
-        assert not os.path.exists(f"/proc/{child}"), "a training of the first sweep was not waited for"
+        assert not runs(child), "a training of the first sweep was not waited for"
         assert figures(results(tmp_path / "out")) == figures(undisturbed)
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -267,11 +261,10 @@ class TestKills:
         assert process.returncode == code, said
         assert "Traceback" not in said
         assert "--resume continues" in said
-        assert not os.path.exists(f"/proc/{child}")
+        assert not runs(child)
         [log] = out.glob("runs/*/log")
         assert "refq: what is finished is kept" in log.read_text()
-        state = next(out.glob("runs/*/.model.partial/state")).stat().st_mtime_ns
-        assert state
+        assert list(out.glob("runs/*/.model.partial/state"))
         assert run("sweep", folder / "long.toml", out, *ENGINE, "--resume").exit_code == 0
         assert figures(results(out)) == figures(undisturbed)
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.app.commands import ROOT, start
-from tests.app.sweeps import RECIPE, figures, prepare, results, write
+from tests.app.sweeps import RECIPE, children, figures, prepare, results, runs, write
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("default")]  # their warnings are theirs
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed: pip install '.[sweep]'")
@@ -64,11 +64,10 @@ def training(out):
 def worker_of(cluster, run):
     """The process of the worker whose child trains a run, and that child."""
     for worker in cluster.workers.values():
-        for path in pathlib.Path(f"/proc/{worker.pid}/task").glob("*/children"):
-            for child in path.read_text().split():
-                with contextlib.suppress(OSError):
-                    if run.name in pathlib.Path(f"/proc/{child}/cmdline").read_text():
-                        return worker.pid, int(child)
+        for child in children(worker.pid):
+            with contextlib.suppress(OSError):
+                if run.name in pathlib.Path(f"/proc/{child}/cmdline").read_text():
+                    return worker.pid, child
     raise AssertionError(f"no worker has a process for {run}")
 
 
@@ -99,7 +98,7 @@ def test_ctrl_c_ends_what_the_workers_do(folder, local, cluster, tmp_path):
     said = done.communicate(timeout=SECONDS)[1]
     assert done.returncode == 130, said
     deadline = time.monotonic() + 10
-    while os.path.exists(f"/proc/{child}"):
+    while runs(child):
         assert time.monotonic() < deadline, "a worker still trains"
         time.sleep(0.05)
     finished(sweep(*arguments, "--resume"))
