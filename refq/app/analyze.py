@@ -68,7 +68,7 @@ def signal(teacher, out, text, val, probe_every, seeds, overwrite, rule, engine,
     page = _page()
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
     training = Distillation(**settings, eval_every=probe_every)
-    signals = compare_signals(teacher, (text, val), load(engine, threads), chosen, training, seeds)
+    signals = compare_signals(teacher, (text, val), load(engine, threads, training=True), chosen, training, seeds)
     report = figures(signals, training.freeze)
     write_whole(table_path, csv(signals))
     if page is not None:

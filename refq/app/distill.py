@@ -138,7 +138,7 @@ def command(
     training = Distillation(**settings)
     try:
         run = Run(save_every, resume, overwrite, teacher_cache)
-        history = distill_model(teacher, out, (text, val), load(engine, threads), chosen, training, run)
+        history = distill_model(teacher, out, (text, val), load(engine, threads, training=True), chosen, training, run)
     except (KeyboardInterrupt, SystemExit):
         if os.path.exists(room_of(out)):
             click.echo("refq: what is finished is kept; --resume continues", err=True)

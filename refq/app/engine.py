@@ -12,12 +12,13 @@ from refq.errors import UsageError
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def load(name, threads=None):
+def load(name, threads=None, training=False):
     """The engine called `name`, and its threads.
 
     Parameters
         name: "fast" or "reference".
         threads: int, 1 .. the cores we may use; None for all of them.
+        training: whether steps follow that need the same memory again and again.
     Returns
         engine: the module refq_fast or refq.
     Raises
@@ -27,7 +28,7 @@ def load(name, threads=None):
     threads = cores if threads is None else threads
     if not 1 <= threads <= cores:
         raise UsageError(f"--threads {threads}; this process may use 1..{cores}")
-    _keep_freed_memory()
+    keep_freed_memory(*((2**30, 2**31 - 1) if training else (2**25, 2**27)))
     if name == "reference":
         import refq as engine
     else:
@@ -48,10 +49,11 @@ def about():
     return fast.about()
 
 
-def _keep_freed_memory():
+def keep_freed_memory(array, rest):
+    """Freed arrays of up to `array` bytes stay with this process, and up to `rest` bytes beyond the last in use."""
     # glibc gives arrays of a few MB back to the kernel at once, and gets zeroed pages again for the next chunk of
-    # rows: that doubled the time of quantize. Arrays above 32 MB still go back.
+    # rows: that doubled the time of quantize, and of a training step with a large vocabulary.
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no mallopt
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 2**25)
-        mallopt(_TRIM_THRESHOLD, 2**27)
+        mallopt(_MMAP_THRESHOLD, array)
+        mallopt(_TRIM_THRESHOLD, rest)

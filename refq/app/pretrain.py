@@ -45,7 +45,9 @@ def command(out, save_every, engine, threads, resume, as_json, **settings):
     from refq.app.engine import load
 
     started = time.monotonic()
-    history = pretrain_model(out, TOKENIZER, load(engine, threads), Pretraining(**settings), save_every, resume)
+    history = pretrain_model(
+        out, TOKENIZER, load(engine, threads, training=True), Pretraining(**settings), save_every, resume
+    )
     last = dict(zip(COLUMNS, history[-1].tolist(), strict=True))
     report = {"out": out, "loss": last["loss"], "validation_perplexity": last["validation_perplexity"]}
     report["seconds"] = round(time.monotonic() - started, 3)
