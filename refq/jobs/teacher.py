@@ -108,10 +108,11 @@ class Cache:
         size = len(header) + sum(
             int(np.prod(shape)) * {"U32": 4, "F16": 2, "I32": 4}[kind] for _, kind, shape in entries
         )
-        with open(f"{self.path}.new", "wb") as file:
+        new = f"{self.path}.{os.getpid()}"  # two runs may begin one cache at once; either file will do
+        with open(new, "wb") as file:
             file.write(header)
             file.truncate(size)
-        os.replace(f"{self.path}.new", self.path)
+        os.replace(new, self.path)
 
     def _mapped(self, info):
         kind = {"U32": np.uint32, "F16": np.float16, "I32": np.int32}[info.dtype]
