@@ -55,14 +55,15 @@ def exp_sum(x, top, y):
     return _sum(y)
 
 
-@summing
-def mean_distance(p, whole, t, top_t, s, top_s):
-    """Sum of p / whole * the difference of two rows, each less its largest; what has no probability adds nothing."""
-    total = p.dtype.type(0)
+@serial
+def mean_distance(p, whole, t, top_t, s, top_s, terms):
+    """Sum of p / whole * the difference of two rows, each less its largest; what has no probability adds nothing.
+
+    terms: room for a row. In a loop of their own: where sums may be reordered, the largest would be taken off last.
+    """
     for j in range(len(p)):
-        if p[j] != 0:
-            total += p[j] * ((t[j] - top_t) - (s[j] - top_s))
-    return total / whole
+        terms[j] = p[j] * ((t[j] - top_t) - (s[j] - top_s)) if p[j] != 0 else p[j]
+    return _sum(terms) / whole
 
 
 @summing

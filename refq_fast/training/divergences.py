@@ -47,7 +47,7 @@ def _divergence(student, teacher, loss, sharpness):
         s, t = student[row], teacher[row]
         top_s, top_t = largest(s), largest(t)
         whole, whole_p = scaled_exp_sum(s, top_s, sharpness, q), scaled_exp_sum(t, top_t, sharpness, p)
-        distance = mean_distance(p, whole_p, t, top_t, s, top_s) * sharpness
+        distance = mean_distance(p, whole_p, t, top_t, s, top_s, q) * sharpness
         loss[row] = distance + (np.log(whole) - np.log(whole_p))
 
 

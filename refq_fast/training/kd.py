@@ -40,7 +40,7 @@ def _distill(student, teacher, targets, weight, losses, glogits, alpha, beta, sh
             continue
         top, top_teacher = largest(s), largest(t)
         whole, whole_p = scaled_exp_sum(s, top, sharpness, q), scaled_exp_sum(t, top_teacher, sharpness, p)
-        distance = mean_distance(p, whole_p, t, top_teacher, s, top) * sharpness
+        distance = mean_distance(p, whole_p, t, top_teacher, s, top, plain) * sharpness
         losses[row, 0] = distance + (np.log(whole) - np.log(whole_p))
         share, share_p, share_plain = g * alpha / whole, g * alpha / whole_p, g * beta / whole
         if sharpness == one:
