@@ -36,12 +36,14 @@ class Run(NamedTuple):
     save_every: steps between two checkpoints.
     resume, overwrite: as quantize_model has them.
     teacher_cache: a directory, if the distillation is `cached`.
+    watch: function of the student's parameters and its recipe, called wherever the student is, or would be, validated.
     """
 
     save_every: int = 50
     resume: bool = False
     overwrite: bool = False
     teacher_cache: str | None = None
+    watch: object = None
 
 
 def distill_model(teacher, out, texts, engine, options=Options(), training=Distillation(), run=Run()):  # noqa: B008
@@ -85,7 +87,8 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
                 params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
             cache = _cache(run.teacher_cache, record, texts[0], checkpoint.config) if training.cached else None
             loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training)
-            params, _, history = train(room, loop._replace(save_every=run.save_every), params)
+            loop = loop._replace(save_every=run.save_every, evaluate=_watched(loop.evaluate, run.watch, recipe))
+            params, _, history = train(room, loop, params)
             student = as_checkpoint(checkpoint, params, recipe, engine)
             write_shards(room, shards, Source(student, engine, options, student.grids, student.inputs), record, done)
             model = os.path.join(room, "model")
@@ -181,3 +184,9 @@ def _loop(engine, teacher, recipe, texts, training):
     step = functools.partial(kd_step, config=checkpoint.config, recipe=recipe, ops=engine)
     loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)
     return loop if held_out is None else loop._replace(evaluate=evaluate)
+
+
+def _watched(evaluate, watch, recipe):
+    if watch is None:
+        return evaluate
+    return lambda params: (watch(params, recipe), evaluate(params) if evaluate else math.nan)[1]

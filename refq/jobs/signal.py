@@ -9,7 +9,7 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.corpus import batch_at
-from refq.jobs.distill import memory_needed, read_texts, start_student
+from refq.jobs.distill import Run, distill_model, memory_needed, read_texts, start_student
 from refq.jobs.distillation import recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.model import load_model
@@ -43,7 +43,7 @@ class Signals(NamedTuple):
     probe: int
 
 
-def compare_signals(teacher, texts, engine, options, training, seeds=(0,)):
+def compare_signals(teacher, texts, engine, options, training, seeds=(0,), outs=None):
     """Train a student without and one with frozen projections, and probe both and their teacher on one batch.
 
     Parameters
@@ -54,6 +54,8 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,)):
         options, training: as distill_model takes them; the second student freezes training.freeze. training.eval_every,
             at least 1, is the number of steps between two probes.
         seeds: of the order of the windows; two runs each.
+        outs: "plain" and "frozen" -> the directory where distill_model shall write that student; for one seed and two
+            texts alone. None: they are not kept.
     Returns
         Signals.
     Raises
@@ -63,11 +65,14 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,)):
     """
     if not training.freeze:
         raise UsageError("--freeze none: both students would be the same; name projections, as --freeze o,v does")
+    if outs is not None and (texts[1] is None or len(seeds) != 1):
+        raise UsageError("students are kept of one seed, and trained on the whole text: the probe needs another one")
     checkpoint = open_checkpoint(teacher)
     recipe = recipe_of(options, training)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
     tokens, probe = _cut(checkpoint, texts, training)
-    say(f"about {size(memory_needed(checkpoint, training))} of memory are needed")
+    if outs is None:  # distill_model says it
+        say(f"about {size(memory_needed(checkpoint, training))} of memory are needed")
     model = load_model(teacher, engine)
     config, weights = model
     probe = _batch(*probe, model, recipe, training, engine)
@@ -79,6 +84,10 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,)):
     for number, (name, freeze, seed) in enumerate(runs, 1):
         say(f"run {number} of {len(runs)}: {f'{joined(freeze)} frozen' if freeze else 'nothing frozen'}, seed {seed}")
         settings = training._replace(seed=seed)
+        if outs is not None:
+            settings = options, settings._replace(freeze=freeze)
+            found[name].append(_kept((teacher, outs[name], texts[0]), probe, settings, config, engine))
+            continue
         start = start_student(weights, schemes, options, recipe, freeze, engine)
         if training.activation_range == "tensor":
             start = calibrated(*start, tokens, settings, config, engine)
@@ -130,14 +139,29 @@ def _run(student, model, texts, training, engine):
         return _batch(now, targets, model, recipe, training, engine)
 
     def evaluate(params):
-        report = engine.signal_propagation(params, probe, model[0], recipe | {"losses": CROSS_ENTROPY})
-        own = engine.signal_propagation(params, probe, model[0], recipe)
-        seen.append(report | {f"training_{key}": own[key] for key in ("used", "trained", "loss")})
-        return math.exp(min(report["loss"], 700.0))
+        seen.append(_probed(params, recipe, probe, model[0], engine))
+        return math.exp(min(seen[-1]["loss"], 700.0))
 
     step = functools.partial(engine.kd_step, config=model[0], recipe=recipe)
     loop = Loop(step, batch, training.batch * training.context, training.steps, evaluate=evaluate)
     _, _, history = train(None, loop._replace(eval_every=training.eval_every), params)
+    return _series(seen, history)
+
+
+def _kept(paths, probe, settings, config, engine):
+    """Distil a student into its directory, probed on the way."""
+    (teacher, out, text), (options, training), seen = paths, settings, []
+    run = Run(watch=lambda params, recipe: seen.append(_probed(params, recipe, probe, config, engine)))
+    return _series(seen, distill_model(teacher, out, (text, None), engine, options, training, run))
+
+
+def _probed(params, recipe, probe, config, engine):
+    report = engine.signal_propagation(params, probe, config, recipe | {"losses": CROSS_ENTROPY})
+    own = engine.signal_propagation(params, probe, config, recipe)
+    return report | {f"training_{key}": own[key] for key in ("used", "trained", "loss")}
+
+
+def _series(seen, history):
     report = {key: np.array([found[key] for found in seen]) for key in seen[0]}
     return report | {"batch_loss": history[1:, COLUMNS.index("loss")]}
 

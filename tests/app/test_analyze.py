@@ -14,6 +14,7 @@ import pytest
 
 import refq as reference
 from refq.app.signal_text import findings
+from refq.errors import UsageError
 from refq.jobs import signal, signal_figures, trainer
 from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
@@ -118,6 +119,22 @@ def test_the_students_are_those_of_distill(folder, tmp_path, no_page):
         rows = list(csv.DictReader((tmp_path / model / "training.csv").read_text().splitlines()))
         losses = [written["7", step, model, "batch_loss"][0] for step in range(1, 5)]
         np.testing.assert_allclose(losses, [float(row["loss"]) for row in rows[1:]], rtol=1e-8)
+
+
+def test_students_can_be_kept(folder, tmp_path):
+    text, outs = folder / "text.txt", {name: tmp_path / name for name in ("plain", "frozen")}
+    settings = Distillation(steps=4, batch=2, context=8, eval_every=3)
+    asked = folder / "teacher", (text, text), reference, Options(group_size="channel"), settings
+    kept, forgotten = signal.compare_signals(*asked, outs=outs), signal.compare_signals(*asked)
+    for name, student in kept.students.items():
+        for key, x in student.items():
+            np.testing.assert_array_equal(x, forgotten.students[name][key])
+    shared = (folder / "teacher", tmp_path / "alone", "--text", text, *OPTIONS[:6], "--eval-every", "3")
+    assert run("distill", *shared, "--engine", "reference").exit_code == 0
+    assert digests(tmp_path / "alone") == digests(outs["frozen"])
+    for texts, seeds in (((text, None), (0,)), ((text, text), (0, 1))):
+        with pytest.raises(UsageError, match="another one"):
+            signal.compare_signals(asked[0], texts, *asked[2:], seeds, outs)
 
 
 def test_both_students_begin_alike_and_what_is_frozen_is_not_trained(folder):
