@@ -1,6 +1,7 @@
 """refq distill: a float model in, a low-bit model out that was trained to behave like it."""
 
 import json
+import math
 import os
 import time
 
@@ -150,14 +151,14 @@ def command(
 
 
 def _row(row):
-    return {name: None if value != value else value for name, value in zip(COLUMNS, row.tolist(), strict=True)}
+    return {name: value if math.isfinite(value) else None for name, value in zip(COLUMNS, row.tolist(), strict=True)}
 
 
 def _text(report):
     if not report["written"]:
         return f"{report['out']}: complete already, nothing written"
     lines = [f"{'loss':<24}{report['last']['loss']:.4f}"]
-    if report["last"]["validation_perplexity"] is not None:
-        before, after = (report[end]["validation_perplexity"] for end in ("first", "last"))
+    before, after = (report[end]["validation_perplexity"] for end in ("first", "last"))
+    if None not in (before, after):
         lines.append(f"{'validation perplexity':<24}{before:.4f} quantized, {after:.4f} distilled")
     return "\n".join([*lines, "", f"{report['out']}: written in {report['seconds']:.1f} s"])

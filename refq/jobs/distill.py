@@ -104,6 +104,8 @@ def read_texts(checkpoint, texts, training):
     positions = checkpoint.config["max_position_embeddings"]
     if not 2 <= training.context <= positions:
         raise UsageError(f"--context {training.context}; this model takes 2..{positions}")
+    if training.top_k > checkpoint.config["vocab_size"]:
+        raise UsageError(f"--top-k {training.top_k}; this model has {checkpoint.config['vocab_size']} tokens")
     tokens, digest = read_corpus(texts[0], tokenizer)
     windows_in(tokens, training.context)
     digests, held_out = {"text": digest}, None
@@ -179,7 +181,8 @@ def _loop(engine, teacher, recipe, texts, training):
     def evaluate(params):
         model = as_loaded(as_checkpoint(checkpoint, params, recipe, engine), recipe, engine)
         nats = score(engine, [model], held_out)[0]
-        return math.exp(nats / (held_out.size - len(held_out)))
+        nats /= held_out.size - len(held_out)
+        return math.exp(nats) if nats < 700 else math.inf
 
     step = functools.partial(kd_step, config=checkpoint.config, recipe=recipe, ops=engine)
     loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)

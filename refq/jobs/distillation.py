@@ -61,8 +61,14 @@ def recipe_of(options, training):
         raise UsageError(
             f"--top-k {training.top_k} with --loss {training.loss}; the term top_k_kl and --top-k go together"
         )
+    if training.warmup > training.steps:
+        raise UsageError(f"--warmup {training.warmup} with --steps {training.steps}; at most as many can be warm-up")
     if training.cached and not CACHED.issuperset(losses):
         raise UsageError(f"--teacher-cache holds logits; --loss {training.loss} asks for more")
+    if training.cached and losses.keys() == {"ce"}:
+        raise UsageError(f"--teacher-cache with --loss {training.loss}, which asks a teacher nothing; leave it away")
+    if training.cached and training.top_k and not losses.keys() <= {"ce", "top_k_kl"}:
+        raise UsageError(f"--teacher-cache holds {training.top_k} logits a token; --loss {training.loss} asks for all")
     talr = training.schedule == "talr"
     return complete(
         {
@@ -106,5 +112,6 @@ def parse_loss(text, alpha):
             raise UsageError(f"--loss {text}: {part!r} is no term, or is there twice; the terms are {', '.join(TERMS)}")
         losses[name] = coefficient
     if losses == {"kl": 1.0, "ce": 1.0}:
-        return {name: alpha if name == "kl" else 1 - alpha for name in losses}
+        shares = {name: alpha if name == "kl" else 1 - alpha for name in losses}
+        return {name: share for name, share in shares.items() if share}
     return losses

@@ -1,12 +1,14 @@
 """What the teacher says of a batch: computed online, or read from a cache on disk so that it runs once a window."""
 
 import os
+import weakref
 import zlib
 
 import numpy as np
 
 from refq.errors import CheckpointError, NonFiniteError
 from refq.files.safetensors import header_bytes, read_header
+from refq.jobs import output
 from refq.jobs.journal import canonical, fingerprint
 from refq.training.trace import scores, states, traced
 
@@ -70,7 +72,10 @@ class Cache:
         found = read_header(self.path)
         if [(info.name, info.dtype, info.shape) for info in found.tensors.values()] != entries:
             raise CheckpointError(f"{self.path}: it is not the cache of this teacher and text; remove it")
-        self.crc, self.values, *rest = (self._mapped(info) for info in found.tensors.values())
+        with open(self.path, "r+b") as file:  # once: another run may put another file in its place
+            self.crc, self.values, *rest = (_mapped(file, info) for info in found.tensors.values())
+            self.file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self.file)
         self.indices = rest[0] if rest else None
 
     def taught(self, numbers, compute):
@@ -95,10 +100,15 @@ class Cache:
             rounded = values.astype(np.float16)
         if not np.isfinite(rounded).all():
             raise NonFiniteError("a logit of the teacher is too large for the float16 of the cache; train without it")
-        self.values[number] = rounded[0]
+        self._put(self.values, number, rounded[0])
         if self.indices is not None:
-            self.indices[number] = found["teacher_indices"][0]
-        self.crc[number] = self._checksum(number)
+            self._put(self.indices, number, found["teacher_indices"][0])
+        self._put(self.crc, number, self._checksum(number))
+
+    def _put(self, mapped, number, part):
+        """Written, not stored through the map: on a full disk that would end the process without a word."""
+        part = np.ascontiguousarray(part, mapped.dtype).reshape(-1).view(np.uint8)
+        output.write(self.file, part, mapped.offset + int(number) * part.nbytes)
 
     def _checksum(self, number):
         crc = zlib.crc32(np.ascontiguousarray(self.values[number]))
@@ -114,9 +124,10 @@ class Cache:
             file.truncate(size)
         os.replace(new, self.path)
 
-    def _mapped(self, info):
-        kind = {"U32": np.uint32, "F16": np.float16, "I32": np.int32}[info.dtype]
-        return np.memmap(self.path, kind, "r+", info.start, info.shape)
+
+def _mapped(file, info):
+    kind = {"U32": np.uint32, "F16": np.float16, "I32": np.int32}[info.dtype]
+    return np.memmap(file, kind, "r", info.start, info.shape)
 
 
 def _named(pair):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from refq.errors import NonFiniteError
 from refq.files.checkpoint import Checkpoint
 from refq.files.header import DTYPES
 from refq.files.safetensors import as_float32
@@ -28,7 +29,13 @@ class Trained(Checkpoint):
         """Rows of a trained weight: a quantized one on its grid, another in the dtype that the teacher's file has."""
         _, info = self.tensors[name]
         rows = self.arrays[name][start:stop]
-        return rows if name.removesuffix(".weight") in self.grids else rows.astype(DTYPES[info.dtype])
+        if name.removesuffix(".weight") in self.grids:
+            return rows
+        with np.errstate(over="ignore"):
+            stored = rows.astype(DTYPES[info.dtype])
+        if not np.isfinite(as_float32(stored)).all():
+            raise NonFiniteError(f"{name} has grown too large for {info.dtype}, in which the teacher stores it")
+        return stored
 
 
 def as_checkpoint(checkpoint, params, recipe, engine):

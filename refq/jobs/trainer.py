@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refq.errors import NonFiniteError
+from refq.errors import GridError, NonFiniteError
 from refq.jobs.progress import progress
 from refq.jobs.training_state import load_state, save_state
 
@@ -47,8 +47,8 @@ def train(room, loop, params):
     rows, done = list(history), state.get("step", 0)
     with progress((loop.steps - done) * loop.tokens, "tokens", "training") as advance:
         for number in range(done + 1, loop.steps + 1):
-            params, state, report = _stepped(loop, params, state, number)
-            rows.append(_row(number, report, _validation(loop, number, params)))
+            params, state, row = _stepped(loop, params, state, number)
+            rows.append(row)
             if room is not None and (number % loop.save_every == 0 or number == loop.steps):
                 save_state(room, params, state, np.array(rows))
             advance(loop.tokens, _remark(rows, loop.steps))
@@ -71,11 +71,12 @@ def _stepped(loop, params, state, number):
             params, state, report = loop.step(params, state, loop.batch(number - 1))
         if not math.isfinite(report["losses"]["loss"]):
             raise NonFiniteError(f"the loss is {report['losses']['loss']}")
-    except NonFiniteError as error:
+        return params, state, _row(number, report, _validation(loop, number, params))
+    except (NonFiniteError, GridError) as error:  # GridError: a scale that has left its range
         raise NonFiniteError(
-            f"step {number}: {error}; the training has diverged: a lower --lr, more --warmup or a smaller --clip helps"
+            f"step {number}: {error}; the training has diverged: a lower --lr or --scale-lr, more --warmup or a "
+            "smaller --clip helps"
         ) from error
-    return params, state, report
 
 
 def _row(number, report, validation):

@@ -1,8 +1,10 @@
 """refq distill: what is trained is what is stored, frozen layers are those of quantize, and a kill loses nothing."""
 
+import errno
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -12,7 +14,7 @@ import pytest
 import refq as reference
 import refq_fast
 from refq.files.checkpoint import linear_names, open_checkpoint
-from refq.jobs import distill, evaluate, trained, trainer
+from refq.jobs import distill, evaluate, output, trained, trainer
 from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
 from tests.app.commands import decoded, digests, small, start
@@ -23,7 +25,11 @@ OPTIONS = ("--steps", "4", "--batch", "2", "--context", "8", "--save-every", "1"
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    folder = small(tmp_path_factory.mktemp("teacher") / "model")
+    return teacher_in(tmp_path_factory.mktemp("teacher") / "model")
+
+
+def teacher_in(folder, dtype=np.float32):
+    folder = small(folder, dtype)
     letters = {"type": "Split", "pattern": {"Regex": ""}, "behavior": "Isolated", "invert": False}
     words = {"type": "WordLevel", "vocab": {letter: n for n, letter in enumerate("abcdefgh ")}, "unk_token": " "}
     (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "pre_tokenizer": letters, "model": words}))
@@ -224,6 +230,19 @@ def test_a_damaged_cache_is_made_again(teacher, text, tmp_path):
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
 
+def test_a_full_disk_under_the_cache_is_said(teacher, text, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output, "write", full)  # what is stored through a map instead ends the process
+    found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache")
+    assert found.exit_code == 4
+    assert "--resume continues" in found.stderr
+    monkeypatch.undo()
+    arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache")
+    assert run("distill", teacher, tmp_path / "out", *arguments, "--resume").exit_code == 0
+
+
 REFUSED = {
     "no term": (("--loss", "kl+love"), 2, "'love'"),
     "a term twice": (("--loss", "kl+kl"), 2, "twice"),
@@ -231,6 +250,14 @@ REFUSED = {
     "a projection that is none": (("--freeze", "o,x"), 2, "q, k, v, o"),
     "largest logits without a number": (("--loss", "top_k_kl"), 2, "go together"),
     "states from a cache": (("--loss", "kl+hidden", "--teacher-cache", "cache"), 2, "asks for more"),
+    "no question to the teacher of the cache": (("--loss", "ce", "--teacher-cache", "cache"), 2, "leave it away"),
+    "all logits from a cache of some": (
+        ("--loss", "kl+top_k_kl", "--top-k", "3", "--teacher-cache", "cache"),
+        2,
+        "holds 3 logits",
+    ),
+    "more logits than there are": (("--loss", "top_k_kl", "--top-k", "300"), 2, "--top-k 300; this model has 24"),
+    "more warm-up than steps": (("--warmup", "5"), 2, "--warmup 5 with --steps 4"),
     "a context that the model has not": (("--context", "100000"), 2, "--context 100000"),
     "static grids of no bits": (("--activation-range", "tensor"), 2, "without --activations"),
     "quantized inputs of a float layer": (("--activations", "8", "--keep", "*.q_proj"), 2, "would stay float"),
@@ -251,6 +278,44 @@ def test_a_text_that_is_too_short_is_refused(teacher, tmp_path):
     found = run("distill", teacher, tmp_path / "out", "--text", tmp_path / "short.txt", *OPTIONS)
     assert found.exit_code == 2
     assert "at least 16" in found.stderr
+
+
+@pytest.mark.parametrize("alpha", ["0", "1"])
+def test_either_term_may_have_the_whole_weight(alpha, teacher, text, tmp_path):
+    one = {"0": "ce", "1": "kl"}[alpha]
+    for out, loss in (("mixed", ("ce+kl", "--alpha", alpha)), ("alone", (one,))):
+        assert run("distill", teacher, tmp_path / out, "--text", text, *OPTIONS, "--loss", *loss).exit_code == 0
+    assert (tmp_path / "mixed" / "training.csv").read_bytes() == (tmp_path / "alone" / "training.csv").read_bytes()
+
+
+DIVERGED = {
+    "a scale": ("--scale-lr", "1e30"),
+    "logits at a validation": ("--lr", "1e38", "--steps", "1"),
+    "a norm that float16 cannot hold": ("--lr", "1e6", "--steps", "1"),
+}
+
+
+@pytest.mark.parametrize("what", DIVERGED)
+def test_a_run_that_diverges_names_the_step(what, text, tmp_path):
+    folder = teacher_in(tmp_path / "teacher", np.float16)
+    found = run("distill", folder, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, *DIVERGED[what])
+    assert found.exit_code == 3
+    assert re.search(r"step \d: .*; the training has diverged", found.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_teachers_dtype_cannot_hold_is_never_written(text, tmp_path):
+    folder = teacher_in(tmp_path / "teacher", np.float16)
+    found = run("distill", folder, tmp_path / "out", "--text", text, *OPTIONS, "--lr", "1e6", "--steps", "1")
+    assert found.exit_code == 3
+    assert "too large for F16" in found.stderr
+
+
+def test_a_perplexity_beyond_all_numbers_ends_no_run(teacher, text, tmp_path):
+    options = ("--val", text, *OPTIONS, "--lr", "1000", "--clip", "0", "--steps", "1", "--json")
+    found = run("distill", teacher, tmp_path / "out", "--text", text, *options)
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)["last"]["validation_perplexity"] is None
 
 
 def test_both_engines_train_alike(teacher, text, tmp_path):
