@@ -36,7 +36,10 @@ def _largest(report):
     text += f"{_listed(report, 'full', order['full'])} in full precision; "
     text += f"{_listed(report, 'plain', order['plain'])} at the end of training with nothing frozen. "
     text += f"Of all seven projections {joined(largest(report, 'full')[:2])} have the largest in full precision."
-    return _finding("In the attention o and v have the largest gradients.", _among_first(order["full"]), text)
+    verdict, plain = _among_first(order["full"]), _among_first(order["plain"])
+    if plain != verdict:
+        verdict = None, f"full precision: {verdict[1]}, at the end of training: {plain[1]}"
+    return _finding("In the attention o and v have the largest gradients.", verdict, text)
 
 
 def _unsteady(report):

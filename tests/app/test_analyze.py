@@ -289,6 +289,13 @@ def _report(full, plain, frozen, distances):
     }
 
 
+def test_an_order_that_training_changes_is_told():
+    rows = (1, 2, 4, 3), (1, 4, 3, 2), (1, 1, 1, 1)
+    found = findings(_report(*rows, ([2], [1])))[0]
+    assert found["holds"] is None
+    assert found["verdict"] == "full precision: holds here, at the end of training: for v, not for o"
+
+
 VERDICTS = {
     "as the paper says": ((1, 2, 3, 4), ([1.5, 1.6], [1.2, 1.3]), [True, True, True, True]),
     "the opposite": ((4, 3, 2, 1), ([1.2, 1.3], [1.5, 1.6]), [False, False, False, False]),
