@@ -5,7 +5,7 @@
     y = ops.linear(np.float64([3.0, 4.0]), w)
     [gw] = backward([(y, np.float64([1.0]))], [w])    # [[3.0, 4.0]]
 
-The results of f_vjp(g, *args) belong to the first real-array arguments of f, in order.
+The results of f_vjp(g, *args) belong to the first real arguments of f, in order: arrays and Python floats.
 """
 
 import numpy as np
@@ -41,7 +41,8 @@ class Tensor:
         return record(lambda x: x.reshape(*shape), lambda g, x: g.reshape(x.shape), self)
 
     def transpose(self, *axes):
-        return record(lambda x: x.transpose(*axes), lambda g, x: g.transpose(*np.argsort(axes)), self)
+        back = np.argsort(np.array(axes, int) % max(self.value.ndim, 1))  # an axis may be counted from the end
+        return record(lambda x: x.transpose(*axes), lambda g, x: g.transpose(*back), self)
 
 
 def record(function, vjp, *args):
@@ -50,7 +51,7 @@ def record(function, vjp, *args):
     result = function(*values)
     if not any(isinstance(arg, Tensor) for arg in args):
         return result
-    real = [arg for arg, value in zip(args, values, strict=True) if getattr(value, "dtype", np.dtype(bool)).kind == "f"]
+    real = [arg for arg, value in zip(args, values, strict=True) if _is_real(value)]
 
     def rule(g):
         found = vjp(g, *values)
@@ -58,6 +59,10 @@ def record(function, vjp, *args):
         return [part for arg, part in zip(real, found, strict=False) if isinstance(arg, Tensor)]
 
     return Tensor(result, [arg for arg in real if isinstance(arg, Tensor)], rule)
+
+
+def _is_real(value):
+    return isinstance(value, float) or getattr(value, "dtype", np.dtype(bool)).kind == "f"
 
 
 def backward(seeds, wanted):
@@ -112,11 +117,13 @@ class _Lifted:
         return function if vjp is None else lambda *args: record(function, vjp, *args)
 
     def linear(self, x, weight, bias=None):
-        """Of a constant weight no gradient is computed: half the work."""
-        vjp = self.ops.linear_vjp
-        if isinstance(weight, np.ndarray):
+        """Of a constant weight no gradient is computed: half the work, and a packed one has none."""
+        if isinstance(weight, Tensor):
+            return record(self.ops.linear, self.ops.linear_vjp, x, weight, bias)
 
-            def vjp(g, x, weight, bias):
-                return self.ops.linear(g, weight.T), None, None if bias is None else unbroadcast(g, bias.shape)
+        def vjp(g, x, bias):
+            if isinstance(weight, np.ndarray):
+                return self.ops.linear(g, weight.T), None if bias is None else unbroadcast(g, bias.shape)
+            return self.ops.linear_vjp(g, x, weight, bias)[::2]
 
-        return record(self.ops.linear, vjp, x, weight, bias)
+        return record(lambda x, bias: self.ops.linear(x, weight, bias), vjp, x, bias)

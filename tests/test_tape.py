@@ -114,6 +114,35 @@ def test_a_constant_weight_lets_the_gradient_through(engine):
     assert [f.tolist() for f in found] == [gx.tolist(), gb.tolist()]
 
 
+@both
+def test_a_packed_weight_lets_the_gradient_through_to_the_bias(engine):
+    packed = engine.PackedWeight(
+        refq.pack_codes(np.array([[1, 2], [3, -4], [5, 6]]), 4),
+        *(np.ones((3, 1), k) for k in (np.float32, np.int32)),
+        4,
+    )
+    x, b, g = np.float32([[1, 2]]), np.float32([0, 0, 1]), np.float32([[1, 10, 100]])
+    inputs, bias = tape.Tensor(x), tape.Tensor(b)
+    found = tape.backward([(tape.lift(engine).linear(inputs, packed, bias), g)], [inputs, bias])
+    assert [f.tolist() for f in found] == [[[420, 451]], [1, 10, 100]]
+
+
+@both
+def test_a_python_number_keeps_the_place_of_its_gradient(engine):
+    x, offset = np.float64([1, 9]), tape.Tensor(np.float64(0.25))
+    y = tape.lift(engine).lsq_plus(x, 0.5, offset, -8, 7)
+    [found] = tape.backward([(y, np.ones(2))], [offset])
+    assert found == engine.lsq_plus_vjp(np.ones(2), x, 0.5, offset.value, -8, 7)[2]
+
+
+@pytest.mark.parametrize("axes", [(), (2, 0, 1), (-1, 0, 1), (0, -1, 1), (0, -1, -2)])
+def test_a_transposition_is_undone(axes):
+    x, g = tape.Tensor(np.zeros((2, 2, 2))), np.arange(8.0).reshape(2, 2, 2)
+    y = x.transpose(*axes)
+    [found] = tape.backward([(y, g)], [x])
+    np.testing.assert_array_equal(found.transpose(*axes), g)
+
+
 def test_constants_alone_give_an_array():
     assert isinstance(tape.lift(refq).silu(np.zeros(2)), np.ndarray)
 
