@@ -44,7 +44,11 @@ def quantized_matmul(x, packed, scale, zero_point, bits):
 def rms_norm(x, weight, eps):
     """x (..., D), weight (D,), eps a number above 0."""
     x = last_axis("x", checks.as_float("x", x))
-    return x, vector("weight", weight, x, x.shape[-1]), x.dtype.type(positive("eps", eps))
+    return (
+        x,
+        vector("weight", weight, x, x.shape[-1]),
+        x.dtype.type(positive("eps", x.dtype.type(positive("eps", eps)))),
+    )
 
 
 def rope(x, positions, frequencies):

@@ -78,7 +78,14 @@ def scalar(g, losses):
 
 
 def _temperature(temperature, x):
-    return x.dtype.type(arguments.positive("temperature", temperature))
+    with np.errstate(over="ignore", under="ignore"):
+        value = x.dtype.type(arguments.positive("temperature", temperature))
+        square = value * value
+    if not 0 < square < np.inf:
+        raise GridError(
+            f"temperature={temperature}; a number whose square is finite and above 0 in {x.dtype} is needed"
+        )
+    return value
 
 
 def _share(name, value):

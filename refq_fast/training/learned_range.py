@@ -40,9 +40,8 @@ def learned_range_vjp(g, x, minimum, maximum, bits, symmetric):
     qmin, qmax = integer_range(bits, signed=symmetric)
     gx, (of_maximum, share), (clipped, _) = np.empty_like(rows), pieces_of(rows), pieces_of(rows)
     g_rows, grid = np.ascontiguousarray(g).reshape(rows.shape), (steps, qmin - zeros, qmax - zeros, places)
-    _vjp(g_rows, rows, grid, moves, gx, (of_maximum, clipped), share)
+    _vjp(g_rows, rows, grid, moves, x.dtype.type(2**bits - 1), gx, (of_maximum, clipped), share)
     finite(of_maximum, x=x, g=g)
-    of_maximum /= x.dtype.type(2**bits - 1)
     return gx.reshape(x.shape), gathered(clipped - of_maximum, x, minimum), gathered(of_maximum, x, maximum)
 
 
@@ -50,7 +49,7 @@ def learned_range_vjp(g, x, minimum, maximum, bits, symmetric):
 
 
 @parallel
-def _vjp(g, x, grid, moves, gx, sums, share):
+def _vjp(g, x, grid, moves, n, gx, sums, share):
     pieces = sums[0].shape[1]
     for task in prange((sums[0].size + share - 1) // share):
         terms = np.empty((2, PIECE), x.dtype)
@@ -59,13 +58,13 @@ def _vjp(g, x, grid, moves, gx, sums, share):
             end = min(at + PIECE, x.shape[1])
             near = terms[0, : end - at], terms[1, : end - at]
             numbers = grid[0][row], grid[1][row], grid[2][row], grid[3][row]
-            _run(g[row, at:end], x[row, at:end], numbers, gx[row, at:end], near)
+            _run(g[row, at:end], x[row, at:end], numbers, n, gx[row, at:end], near)
             sums[0][row, piece % pieces] = total(near[0])
             sums[1][row, piece % pieces] = total(near[1]) if moves[row] else numbers[0] - numbers[0]
 
 
 @serial
-def _run(g, x, grid, gx, terms):
+def _run(g, x, grid, n, gx, terms):
     s, low, high, place = grid
     for i in range(x.size):
         t = x[i] / s
@@ -73,5 +72,5 @@ def _run(g, x, grid, gx, terms):
         inside = low <= r <= high
         slope = r - t if inside else min(max(r, low), high) - place
         gx[i] = g[i] if inside else s - s
-        terms[0][i] = g[i] * slope + (x[i] - x[i])
+        terms[0][i] = g[i] * (slope / n) + (x[i] - x[i])
         terms[1][i] = g[i] - gx[i]

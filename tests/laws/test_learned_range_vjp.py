@@ -42,6 +42,13 @@ def test_gx_is_that_of_fake_quantize(engine, arguments):
 
 
 @both
+def test_a_large_gradient_is_divided_before_it_overflows(engine):
+    g, x = np.float32([1e37, 1e37]), np.float32([2, 4])
+    _, gminimum, gmaximum = engine.learned_range_vjp(g, x, np.float32([-1]), np.float32([1]), 8, True)
+    np.testing.assert_allclose([gminimum, gmaximum], np.float64([[-1], [1]]) * 2e37 * 127 / 255, rtol=1e-6)
+
+
+@both
 @given(arguments())
 def test_the_sum_of_both_is_what_is_clipped(engine, arguments):
     """With ends of its own every number gives g to both together, if it is clipped and the zero point follows."""
