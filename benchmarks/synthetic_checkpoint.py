@@ -11,10 +11,10 @@ import shutil
 
 import numpy as np
 
+from benchmarks.byte_tokenizer import byte_tokenizer
 from refq.files.checkpoint import llama_tensors
 from refq.files.config import read_config
 from refq.files.safetensors import header_bytes
-from refq.jobs.demo import byte_tokenizer
 from refq.jobs.plan import row_chunks
 
 CONFIG = {

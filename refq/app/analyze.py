@@ -65,14 +65,14 @@ def signal(teacher, out, text, val, probe_every, seeds, overwrite, rule, engine,
     from refq.app.engine import load
 
     started, table_path = time.monotonic(), _check_out(out, overwrite)
-    page = _page()
+    page = page_maker()
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
     training = Distillation(**settings, eval_every=probe_every)
     signals = compare_signals(teacher, (text, val), load(engine, threads, training=True), chosen, training, seeds)
     report = figures(signals, training.freeze)
     write_whole(table_path, csv(signals))
     if page is not None:
-        settings = _settings(teacher, (text, val), chosen, training, seeds)
+        settings = described(teacher, (text, val), chosen, training, seeds)
         write_whole(out, page(signals, report, settings, os.path.basename(table_path)))
     elif os.path.exists(out):
         os.unlink(out)  # the page of other numbers
@@ -101,7 +101,7 @@ def _check_out(out, overwrite):
         return paths[1]
 
 
-def _page():
+def page_maker():
     """The function that makes the page; None, and a sentence, where its packages are missing."""
     try:
         from refq.app.signal_page import page
@@ -111,7 +111,7 @@ def _page():
     return page
 
 
-def _settings(teacher, texts, chosen, training, seeds):
+def described(teacher, texts, chosen, training, seeds):
     """(title, one line, where the probe comes from)."""
     name, text, val = (os.path.basename(os.path.normpath(path or "")) for path in (teacher, *texts))
     source = f"the start of {val}" if texts[1] else f"the end of {text}, which neither is trained on"

@@ -1,14 +1,16 @@
-"""refq demo: the main job with no download and no argument."""
+"""refq demo: the paper's story with no download and no argument."""
 
 import json
 import os
 import shlex
 import shutil
 import sys
+import time
 
 import click
 
 from refq.app import options
+from refq.app.demo_text import README, models, picture, sentences
 
 
 @click.command()
@@ -17,41 +19,71 @@ from refq.app import options
 @options.threads
 @options.as_json
 def command(out, engine, threads, as_json):
-    """Make a tiny LLaMA, quantize it at 8, 4 and 2 bits, and compare. Its weights are random, not trained."""
+    """Quantize the small LLaMA of the package, train its low-bit copies with nothing and with o and v frozen, and
+    compare: perplexity, accuracy, size, and how gradients pass through them.
+    """
+    from refq.app.analyze import page_maker
     from refq.app.engine import load
-    from refq.jobs.demo import LABEL, TEXT, run_demo
+    from refq.jobs import demo
 
-    rows = run_demo(out, load(engine, threads))
+    started, plan, page = time.monotonic(), demo.PLAN, page_maker()
+    loaded = load(engine, threads, training=True)
+    hints = _hints(out, plan)
+    report = demo.run_demo(out, loaded, plan, lambda *found: _files(*found, plan, page, hints))
+    seconds = round(time.monotonic() - started, 3)
     if as_json:
-        click.echo(json.dumps({"model": LABEL, "out": out, "results": rows}))
+        click.echo(json.dumps({"out": out, "seconds": seconds} | report | {"measured": sentences(report)}))
         return
-    click.echo(f"model: a tiny LLaMA, {LABEL}\n\n{table(rows)}\n")
-    click.echo(
-        "The perplexity of a random model means nothing: noise may lower it. The distance from the original counts."
-    )
-    click.echo("\n" + _hints(out, rows, str(TEXT)))
+    pages = "".join(f", {os.path.join(out, f'signal-w{bits}.html')}" for bits in report["gradients"] if page)
+    click.echo(f"{_text(report)}\n\n{out}{pages}: written in {seconds:.0f} s. To go on:\n{hints}")
 
 
-def table(rows):
-    """One line a model: size, the distance from the original, and perplexity."""
-    lines = ["model        bytes   KL to original   same likeliest token   perplexity"]
-    lines += [
-        f"{row['name']:<9}{row['bytes']:>9}{row['kl']:>17.6f}{row['top1_agreement']:>23.1%}{row['perplexity']:>13.2f}"
-        for row in rows
-    ]
-    return "\n".join(lines)
+def _text(report):
+    """All that was measured, for a reader."""
+    original = report["results"][0]
+    about = f"{original['items']} questions, chance {original['chance']:.1%}, with the standard error; perplexity of "
+    about += f"{original['tokens_scored']} tokens of stories that no model was trained on"
+    parts = [f"{models(report['results'])}\n{click.wrap_text(about, 100)}"]
+    parts.append(f"squared gradient norms over full precision, at the end\n\n{picture(report['gradients'])}")
+    parts += [click.wrap_text(sentence, 100) for sentence in sentences(report)]
+    parts.append("One run each: benchmarks/recipes has sweeps over seeds.")
+    return "\n\n".join(parts)
 
 
-def _hints(out, rows, text):
+def _files(report, signals, plan, page, hints):
+    """File name -> text: README.md, and for every width the page and the numbers behind it."""
+    from refq.app.analyze import described
+    from refq.jobs.demo import grid
+    from refq.jobs.signal_figures import csv
+
+    lines = {}
+    files, settings = {}, ""
+    for bits, found in signals.items():
+        name, texts = f"signal-w{bits}", ("text/train.txt", "text/valid.txt")
+        lines = described("refq's own model", texts, grid(bits), plan.training[bits], found.seeds)
+        settings += f"- {lines[1]}\n"
+        files[f"{name}.csv"] = csv(found)
+        if page is not None:
+            files[f"{name}.html"] = page(found, report["gradients"][bits], lines, f"{name}.csv")
+    return files | {"README.md": README.format(settings=settings, text=_text(report), hints=hints)}
+
+
+def _hints(out, plan):
     """What to do next, as commands that can be pasted: with the path of this program where `refq` is not found."""
     command = "refq" if shutil.which("refq") else _running()
-    original, w4 = (shlex.quote(os.path.join(out, name)) for name in ("original", "w4"))
-    made = ", ".join(os.path.join(out, row["name"]) for row in rows[1:])
-    return (
-        f"{os.path.join(out, 'original')} is the float model, {made} are quantized:\n"
-        f"  {command} inspect {w4}\n"
-        f"  {command} perplexity {w4} --text {shlex.quote(text)} --original {original}"
+    at = {name: shlex.quote(os.path.join(out, name)) for name in ("text/train.txt", "text/valid.txt")}
+    bits, training = next(iter(plan.training.items()))
+    frozen = shlex.quote(os.path.join(out, f"w{bits}-ov-freeze"))
+    original, task = shlex.quote(plan.model), shlex.quote(plan.task)
+    longer = f"--bits 3 --freeze none --steps {5 * training.steps} --batch {training.batch}"
+    lines = (
+        f"inspect {frozen}",
+        f'generate {frozen} --prompt "One rainy day, Rosa was on the farm with Finn."',
+        f"perplexity {frozen} --text {at['text/valid.txt']} --original {original}",
+        f"evaluate {frozen} --task {task}",
+        f"distill {original} w3-kd-qat --text {at['text/train.txt']} {longer}",
     )
+    return "\n".join(f"  {command} {line}" for line in lines)
 
 
 def _running():

@@ -26,7 +26,7 @@ VERBS = {
     "info": "Describe this installation, for bug reports.",
     "conform": "Run the golden cases against any implementation.",
     "golden": "Verify the installed golden files.",
-    "demo": "The main job with no download and no argument.",
+    "demo": "The story of ov-freeze, told on the model of the package.",
 }
 DISK = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM}
 EXIT = ((UsageError, 2), (GroupSizeError, 2), (FileError, 3), (NonFiniteError, 3))

@@ -19,9 +19,9 @@ def figures(signals, freeze):
     Returns
         dict: "steps", "seeds", "freeze", "probe_tokens";
         "projections": name -> "weights" (of a layer); "full", "plain", "frozen" (squared norm at the end, mean over
-            layers and seeds); "plain_ratio", "frozen_ratio" (to full precision, geometric mean); "plain_change",
-            "frozen_change" (factor from probe to probe); "passed" (share of the plain student's squared norm that the
-            quantizer's rule lets through);
+            layers and seeds); "start_ratio", "plain_ratio", "frozen_ratio" (to full precision, geometric mean; the
+            first before any training); "plain_change", "frozen_change" (factor from probe to probe); "passed" (share
+            of the plain student's squared norm that the quantizer's rule lets through);
         "compared": the projections that both students train, or all;
         "distance": "plain", "frozen" -> of each seed the factor by which these are off full precision at the end, to
             either side, geometric mean; "run": the same over all probes after the start;
@@ -94,5 +94,6 @@ def _projection(signals, column):
         steps = np.abs(np.diff(np.log(np.maximum(used, SMALLEST)), axis=1))
         found[f"{kind}_change"] = float(np.exp(steps.mean()))
     plain = signals.students["plain"]
+    found["start_ratio"] = float(np.exp(np.log(ratios(signals, plain)[:, 0, :, column]).mean()))
     passed = (plain[kind][:, -1, :, column].sum() for kind in ("trained", "used"))
     return found | {"passed": float(next(passed) / max(next(passed), SMALLEST))}

@@ -14,12 +14,12 @@ import refq_fast
 from refq.files.task import read_task
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import model as model_job
-from refq.jobs.demo import write_model
 from refq.jobs.evaluate import evaluate_model, score_items, summary
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app.commands import refq as run
+from tests.app.tiny import write_model
 from tests.support import both
 
 KEYS = ["task", "items", "accuracy", "stderr", "chance", "truncated"]

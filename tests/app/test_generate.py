@@ -13,12 +13,12 @@ import refq
 from refq.app.main import main
 from refq.errors import UsageError
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.demo import write_model
 from refq.jobs.generate import Sampling, generate, sample
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app.commands import ROOT
+from tests.app.tiny import write_model
 from tests.support import both
 
 ENGINES = pytest.mark.parametrize("engine", ["reference", "fast"])

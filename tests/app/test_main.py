@@ -10,9 +10,9 @@ import pytest
 
 from refq import errors
 from refq.app.main import VERBS, explain, main
-from refq.jobs.demo import write_model
 from tests.app.commands import ROOT, small, start
 from tests.app.commands import refq as run
+from tests.app.tiny import write_model
 
 
 def test_help_lists_every_verb_and_every_verb_has_help():

@@ -8,11 +8,11 @@ from safetensors.numpy import load_file, save_file
 
 import refq
 from refq.errors import CheckpointError, FormatError
-from refq.jobs.demo import CONFIG, write_model
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from refq.training.activations import QuantizedInput
+from tests.app.tiny import CONFIG, write_model
 from tests.support import both
 
 LAYER = "model.layers.1.self_attn.k_proj"

@@ -14,11 +14,11 @@ import refq
 from refq.app.main import main
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import model as model_job
-from refq.jobs.demo import TEXT, write_model
 from refq.jobs.model import load_model
 from refq.jobs.perplexity import cut_windows, perplexity, score
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from tests.app.tiny import TEXT, write_model
 from tests.support import both
 
 KEYS = ["perplexity", "nats_per_token", "bits_per_byte", "tokens_scored", "windows", "seconds", "tokens_per_second"]
