@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def save_state(room, params, state, history):
             plain[key] = value
     entries = [(name, _CODE[array.dtype], array.shape) for name, array in arrays.items()]
     path = os.path.join(room, NAME)
-    header = header_bytes(entries, {"state": canonical(plain)})
+    header = header_bytes(entries, {"state": canonical(plain), "crc32": str(_checksum(arrays.values()))})
     size = len(header) + plan_offsets(entries)[-1][1]
     with output.allocated(f"{path}.new", size) as file:
         output.write(file, header, 0)
@@ -55,10 +56,12 @@ def load_state(room):
         plain = json.loads(header.metadata["state"])
     except (KeyError, ValueError):
         raise CheckpointError(f"{path}: it is not the state of a training run") from None
+    arrays = {name: read_tensor(path, info) for name, info in header.tensors.items()}
+    if str(_checksum(arrays.values())) != header.metadata.get("crc32"):
+        raise CheckpointError(f"{path}: it is damaged: its checksum is another; without --resume the run begins anew")
     params, state = {}, {key: {} if value is None else value for key, value in plain.items()}
-    for name, info in header.tensors.items():
+    for name, array in arrays.items():
         kind, _, rest = name.partition("/")
-        array = read_tensor(path, info)
         if kind == "history":
             history = array
         elif kind == "params":
@@ -66,3 +69,10 @@ def load_state(room):
         else:
             state[kind][rest] = array
     return params, state, history
+
+
+def _checksum(arrays):
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), crc)
+    return crc

@@ -151,6 +151,26 @@ def test_a_killed_process_resumes_to_the_same_bytes(teacher, text, whole, tmp_pa
     assert digests(tmp_path / "out") == digests(whole)
 
 
+def test_a_damaged_state_is_not_resumed(teacher, text, tmp_path, monkeypatch):
+    arguments = ("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS)
+    real = trainer.save_state
+
+    def save(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_state", save)
+        assert run(*arguments).exit_code == 130
+    state = tmp_path / ".out.partial" / "state"
+    raw = bytearray(state.read_bytes())
+    raw[-5] ^= 1
+    state.write_bytes(raw)
+    found = run(*arguments, "--resume")
+    assert found.exit_code == 3
+    assert "checksum" in found.stderr
+
+
 def test_a_finished_run_is_not_repeated(teacher, text, whole):
     before = os.stat(whole / "model.safetensors").st_mtime_ns
     found = run("distill", teacher, whole, "--text", text, "--val", text, *OPTIONS, "--resume")
