@@ -72,13 +72,15 @@ def _hints(out, plan):
     """What to do next, as commands that can be pasted: with the path of this program where `refq` is not found."""
     command = "refq" if shutil.which("refq") else _running()
     at = {name: shlex.quote(os.path.join(out, name)) for name in ("text/train.txt", "text/valid.txt")}
-    bits, training = next(iter(plan.training.items()))
-    frozen = shlex.quote(os.path.join(out, f"w{bits}-ov-freeze"))
-    original, task = shlex.quote(plan.model), shlex.quote(plan.task)
+    bits, training = min(plan.training.items())
+    ptq, frozen = (shlex.quote(os.path.join(out, f"w{bits}-{kind}")) for kind in ("ptq", "ov-freeze"))
+    original, task = (shlex.quote(min(path, os.path.relpath(path), key=len)) for path in (plan.model, plan.task))
     longer = f"--bits 3 --freeze none --steps {5 * training.steps} --batch {training.batch}"
+    prompt = '--prompt "One rainy day, Rosa was on the farm with Finn." --max-tokens 80'
     lines = (
+        f"generate {ptq} {prompt}",
+        f"generate {frozen} {prompt}",
         f"inspect {frozen}",
-        f'generate {frozen} --prompt "One rainy day, Rosa was on the farm with Finn."',
         f"perplexity {frozen} --text {at['text/valid.txt']} --original {original}",
         f"evaluate {frozen} --task {task}",
         f"distill {original} w3-kd-qat --text {at['text/train.txt']} {longer}",

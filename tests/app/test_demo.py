@@ -102,7 +102,7 @@ def test_the_hints_can_be_pasted(found, little, tmp_path, monkeypatch, no_page):
     said = run("demo", "--out", tmp_path / "the demo", "--engine", "reference").stdout
     hints = [shlex.split(line) for line in said.partition("To go on:")[2].splitlines() if line]
     start = ["refq"] if found else [sys.executable, "-m", "refq"]
-    verbs = ("inspect", "generate", "perplexity", "evaluate", "distill")
+    verbs = ("generate", "generate", "inspect", "perplexity", "evaluate", "distill")
     assert [hint[: len(start) + 1] for hint in hints] == [[*start, verb] for verb in verbs]
     for hint in hints:
         done = run(*hint[len(start) :], *(["--context", "16"] if "distill" in hint else []))
