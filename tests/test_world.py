@@ -6,12 +6,17 @@ import hashlib
 import importlib
 import itertools
 import json
+import math
 import os
 import re
 
 import pytest
 
+import refq_fast
+from refq.files.checkpoint import llama_tensors
+from refq.files.config import read_config
 from refq.files.tokenizer import open_tokenizer
+from refq.jobs.evaluate import evaluate_model
 from refq.world.combinations import COMBINATIONS, held_out, split
 from refq.world.dice import Dice
 from refq.world.items import items
@@ -136,3 +141,18 @@ def test_the_tokenizer_is_what_the_tool_writes():
 @pytest.mark.parametrize("name", [path.stem for path in sorted(WORLD.glob("[a-z]*.py"))])
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(f"refq.world.{name}")).failed == 0
+
+
+def test_the_model_is_the_one_that_its_card_describes():
+    card = (WORLD / "model" / "README.md").read_text(encoding="utf-8")
+    weights = (WORLD / "model" / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in card
+    assert len(weights) < 6_000_000
+    count = sum(math.prod(shape) for shape in llama_tensors(read_config(WORLD / "model" / "config.json")).values())
+    assert f"{count:,}" in card
+
+
+def test_the_model_answers_far_above_chance():
+    found = evaluate_model(WORLD / "model", WORLD / "commonsense.jsonl", refq_fast)
+    assert found["accuracy"] == pytest.approx(0.8675, abs=0.002)
+    assert found["chance"] == pytest.approx(0.2987, abs=1e-4)
