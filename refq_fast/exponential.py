@@ -6,7 +6,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from refq_fast.kernel import serial, summing
-from refq_fast.simd import fma, maximum, splat, two_to_the
+from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store, two_to_the
 
 LOG2_E = np.float32(1.4426950408889634)
 LN2_HIGH = np.float32(22713 / 32768)  # 15 bits: its product with any exponent is exact
@@ -40,19 +40,37 @@ def _as_integers(x):
 
 
 @serial
+def exp_sum(x, top, y):
+    """y = exp(x - top), and its sum."""
+    return scaled_exp_sum(x, top, x.dtype.type(1), y)
+
+
+@serial
 def scaled_exp_sum(x, top, scale, y):
-    """y = exp((x - top) * scale), and its sum."""
-    for j in range(len(x)):
+    """y = exp((x - top) * scale) of contiguous rows, and its sum; top is the largest x, and scale above 0."""
+    done = _vectors(x, top, scale, y)
+    for j in range(done, len(x)):
         y[j] = exp((x[j] - top) * scale)
     return _sum(y)
 
 
-@serial
-def exp_sum(x, top, y):
-    """y = exp(x - top), and its sum."""
-    for j in range(len(x)):
-        y[j] = exp(x[j] - top)
-    return _sum(y)
+def _vectors(x, top, scale, y):
+    """Compute whole vectors of them, and give their number."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(_vectors)
+def _choose_vectors(x, top, scale, y):
+    if x.dtype != types.float32:
+        return lambda x, top, scale, y: 0
+
+    def vectors(x, top, scale, y):
+        whole = len(x) // LANES * LANES
+        for j in range(0, whole, LANES):
+            store(y, j, decay((load_floats(x, j) - splat(top)) * splat(scale)))
+        return whole
+
+    return vectors
 
 
 @serial

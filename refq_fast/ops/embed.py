@@ -6,6 +6,8 @@ from refq.ops import arguments
 from refq_fast import threads
 from refq_fast.kernel import serial
 
+COLUMNS = 128  # of a task at least
+
 
 def embed_vjp(g, tokens, weight):
     """Twin of refq.embed_vjp.
@@ -17,7 +19,7 @@ def embed_vjp(g, tokens, weight):
     g = arguments.incoming(g, weight, (*tokens.shape, weight.shape[1]))
     rows = np.ascontiguousarray(g).reshape(tokens.size, weight.shape[1])
     tokens, gweight = np.ascontiguousarray(tokens, np.int64).reshape(-1), np.zeros(weight.shape, weight.dtype)
-    columns = threads.cuts(weight.shape[1], min(weight.shape[1], rows.size // threads.PIECE))
+    columns = threads.cuts(weight.shape[1], min(weight.shape[1] // COLUMNS, rows.size // threads.PIECE))
     threads.each(lambda cut: _add(rows, tokens, cut.start, cut.stop, gweight), columns)
     return gweight
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from refq import checks
 from refq.ops import arguments
-from refq_fast.exponential import exp_sum
+from refq_fast.exponential import exp_sum, largest
 from refq_fast.kernel import serial
 from refq_fast.sums import dot, total
 from refq_fast.threads import over_rows
@@ -53,39 +53,39 @@ def log_softmax_vjp(g, x):
 def _by_rows(kernel, x, *others):
     rows, *others = (np.ascontiguousarray(array).reshape(-1, x.shape[-1]) for array in (x, *others))
     y = np.empty_like(rows)
-    over_rows(kernel, rows, rows.max(axis=1), *others, y)
+    over_rows(kernel, rows, *others, y)
     return y.reshape(x.shape)
 
 
 @serial
-def _softmax(x, top, y):
+def _softmax(x, y):
     for row in range(len(x)):
-        whole = exp_sum(x[row], top[row], y[row])
+        share = x.dtype.type(1) / exp_sum(x[row], largest(x[row]), y[row])
         for j in range(x.shape[1]):
-            y[row, j] /= whole
+            y[row, j] *= share
 
 
 @serial
-def _log_softmax(x, top, y):
+def _log_softmax(x, y):
     for row in range(len(x)):
-        log = np.log(exp_sum(x[row], top[row], y[row]))
+        top = largest(x[row])
+        log = np.log(exp_sum(x[row], top, y[row]))
         for j in range(x.shape[1]):
-            y[row, j] = (x[row, j] - top[row]) - log
+            y[row, j] = (x[row, j] - top) - log
 
 
 @serial
-def _softmax_vjp(x, top, g, gx):
+def _softmax_vjp(x, g, gx):
     for row in range(len(x)):
-        whole = exp_sum(x[row], top[row], gx[row])
-        mean = dot(g[row], gx[row]) / whole
+        share = x.dtype.type(1) / exp_sum(x[row], largest(x[row]), gx[row])
+        mean = dot(g[row], gx[row]) * share
         for j in range(x.shape[1]):
-            gx[row, j] = gx[row, j] / whole * (g[row, j] - mean)
+            gx[row, j] = gx[row, j] * share * (g[row, j] - mean)
 
 
 @serial
-def _log_softmax_vjp(x, top, g, gx):
+def _log_softmax_vjp(x, g, gx):
     for row in range(len(x)):
-        whole = exp_sum(x[row], top[row], gx[row])
-        share = total(g[row]) / whole
+        share = total(g[row]) / exp_sum(x[row], largest(x[row]), gx[row])
         for j in range(x.shape[1]):
             gx[row, j] = g[row, j] - gx[row, j] * share
