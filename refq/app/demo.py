@@ -46,7 +46,7 @@ def _text(report):
     parts = [f"{models(report['results'])}\n{click.wrap_text(about, 100)}"]
     parts.append(f"squared gradient norms over full precision, at the end\n\n{picture(report['gradients'])}")
     parts += [click.wrap_text(sentence, 100) for sentence in sentences(report)]
-    parts.append("One run each: benchmarks/recipes has sweeps over seeds.")
+    parts.append("One run each: another seed can turn such an order round. refq sweep compares over seeds.")
     return "\n\n".join(parts)
 
 

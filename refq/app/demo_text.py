@@ -2,7 +2,7 @@
 
 import math
 
-from refq.app.signal_text import SAME, short
+from refq.app.signal_text import short
 from refq.app.table import table
 from refq.jobs.progress import size
 from refq.jobs.signal import joined
@@ -32,6 +32,7 @@ To go on:
 ```
 """
 KINDS = {"ptq": "quantized (PTQ)", "kd-qat": "KD-QAT, nothing frozen", "ov-freeze": "KD-QAT, o and v frozen"}
+NEAR = 0.05  # of two figures of one run each a smaller relative difference decides nothing
 SHADES = ((1.1, " "), (1.25, "░"), (2.0, "▒"), (10.0, "▓"), (math.inf, "█"))  # off by less than this factor
 
 
@@ -87,22 +88,22 @@ def _quality(name, original, students):
     kl = [row["kl"] for row in students]
     text = f"{name}: quantizing changes perplexity and accuracy by {ptq} (standard error {error:.1f}). After KD-QAT "
     text += f"with nothing frozen it is {plain}, with o and v frozen {frozen}. By KL to the original training ended "
-    text += f"{_compared(kl[1], kl[2])} with o and v frozen than with nothing frozen"
-    return f"{text}, and neither nearer than quantizing alone." if min(kl[1:]) > kl[0] else f"{text}."
+    text += _compared(kl[1], kl[2])
+    return f"{text}, and with neither nearer than quantizing alone." if min(kl[1:]) > kl[0] else f"{text}."
 
 
 def _gradients(name, report):
     ends, run = ([_mean(report[key][kind]) for kind in ("plain", "frozen")] for key in ("distance", "run"))
     text = f"{name}: the gradients of {joined(report['compared'])} are off full precision by a factor of "
     text += f"{ends[0]:.3f} with nothing frozen and of {ends[1]:.3f} with o and v frozen at the end, of {run[0]:.3f} "
-    text += f"and of {run[1]:.3f} over the run. With o and v frozen they are {_compared(*ends)} at the end, and "
-    return f"{text}{_compared(*run)} over the run."
+    text += f"and of {run[1]:.3f} over the run: {_compared(*ends)} at the end, {_compared(*run)} over "
+    return f"{text}the run."
 
 
 def _compared(plain, frozen):
-    if abs(plain - frozen) <= SAME * max(plain, frozen):
-        return "no nearer"
-    return "nearer" if frozen < plain else "farther"
+    if abs(plain - frozen) <= NEAR * max(plain, frozen):
+        return "equally near with both"
+    return "nearer with o and v frozen" if frozen < plain else "nearer with nothing frozen"
 
 
 def _changes(original, row):

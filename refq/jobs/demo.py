@@ -43,7 +43,7 @@ PLAN = Plan(
     task=os.path.join(WORLD, "commonsense.jsonl"),
     stories=(2000, 150),
     training={
-        4: Distillation(steps=60, batch=8, lr=3e-4, scale_lr=3e-5, eval_every=20),
+        4: Distillation(steps=60, batch=8, lr=1e-4, scale_lr=1e-5, eval_every=20),
         2: Distillation(steps=120, batch=8, lr=2e-3, scale_lr=2e-4, eval_every=20),
     },
 )
