@@ -68,7 +68,7 @@ const whole = (name, q) => {
 const finite = (name, x) => { need(x.data.every(Number.isFinite), "NonFiniteError", `${name} holds NaN or infinity`); return x; };
 const same = (name, x, shape) => { need(String(x.shape) === String(shape), "ShapeError", `${name} has another shape`); return x; };
 const within = (name, q) => { need(q.data.every(v => Math.abs(v) <= LIMIT), "GridError", `${name} is beyond 2**20`); return q; };
-const width = bits => { need(isInteger(bits), "DtypeError", "bits"); need(bits >= 2 && bits <= 8, "GridError", "bits 2..8"); return bits; };
+const width = (bits, largest = 8) => { need(isInteger(bits), "DtypeError", "bits"); need(bits >= 2 && bits <= largest, "GridError", `bits 2..${largest}`); };
 const vectors = x => { need(x.shape.length > 0 && last(x.shape) > 0, "ShapeError", "a last axis is needed"); return last(x.shape); };
 
 function rint(v) { // ties to even
@@ -93,7 +93,7 @@ function grid(x, scale, zero_point, qmin, qmax) {
 const clip = (v, low, high) => Math.min(Math.max(v, low), high);
 
 function integer_range({ bits, signed = true }) {
-  width(bits);
+  width(bits, 16);
   return signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
 }
 
@@ -299,8 +299,9 @@ function swiglu({ gate, up }) {
 
 function rms_norm({ x, weight, eps }) {
   need(typeof eps === "number", "DtypeError", "eps");
-  need(eps > 0 && eps < Infinity, "GridError", "eps must be above 0");
   const n = vectors(real("x", x));
+  eps = rounder(x.dtype)(eps);
+  need(eps > 0 && eps < Infinity, "GridError", "eps must be above 0");
   same("weight", like("weight", weight, weight.shape, x.dtype), [n]);
   return rounded(x, x.shape, rows(x, v => {
     const root = Math.sqrt(sum(v.map(t => t * t)) / n + eps);
