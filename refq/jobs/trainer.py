@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.errors import GridError, NonFiniteError
-from refq.jobs.progress import progress
+from refq.jobs.progress import progress, say
 from refq.jobs.training_state import load_state, save_state
 
 COLUMNS = ("step", "loss", "kl", "ce", "gradient_norm", "learning_rate", "transition_rate", "validation_perplexity")
@@ -52,6 +52,8 @@ def train(room, loop, params):
             if room is not None and (number % loop.save_every == 0 or number == loop.steps):
                 save_state(room, params, state, np.array(rows))
             advance(loop.tokens, _remark(rows, loop.steps))
+    if done < loop.steps and rows[-1][1] > 2 * rows[1][1]:  # more than two batches differ by
+        say(f"the loss rose from {rows[1][1]:.4g} to {rows[-1][1]:.4g}; a lower --lr may help")
     return params, state, np.array(rows)
 
 
@@ -74,9 +76,16 @@ def _stepped(loop, params, state, number):
         return params, state, _row(number, report, _validation(loop, number, params))
     except (NonFiniteError, GridError) as error:  # GridError: a scale that has left its range
         raise NonFiniteError(
-            f"step {number}: {error}; the training has diverged: a lower --lr or --scale-lr, more --warmup or a "
-            "smaller --clip helps"
+            f"step {number}: {error}; the training has diverged, {_largest(params)}; a lower --lr or --scale-lr, more "
+            "--warmup or a smaller --clip helps"
         ) from error
+
+
+def _largest(params):
+    """The parameter that has grown most, in words."""
+    size = {name: np.abs(w).max(initial=0) for name, w in params.items() if w.dtype.kind == "f"}
+    name = max(size, key=lambda name: np.nan_to_num(size[name], nan=np.inf))
+    return f"{name} has grown to {size[name]:.3g}"
 
 
 def _row(number, report, validation):

@@ -95,6 +95,15 @@ def test_the_norms_and_the_embedding_are_trained(teacher, whole):
         assert before.read(name).dtype == after.read(name).dtype
 
 
+def test_what_stays_float_may_have_a_rate_of_its_own(teacher, text, whole, tmp_path):
+    for rate, moves in (("0", False), ("0.01", True)):
+        assert run("distill", teacher, tmp_path / rate, "--text", text, *OPTIONS, "--float-lr", rate).exit_code == 0
+        for name in ("model.embed_tokens.weight", "model.norm.weight"):
+            before, after, usual = (open_checkpoint(model).read(name) for model in (teacher, tmp_path / rate, whole))
+            assert (before != after).any() == moves
+            assert (after != usual).any()
+
+
 def test_the_log_is_beside_the_weights(whole):
     head, *rows = (whole / "training.csv").read_text().splitlines()
     assert head.split(",") == list(trainer.COLUMNS)
@@ -319,20 +328,28 @@ def test_either_term_may_have_the_whole_weight(alpha, teacher, text, tmp_path):
     assert (tmp_path / "mixed" / "training.csv").read_bytes() == (tmp_path / "alone" / "training.csv").read_bytes()
 
 
-DIVERGED = {
-    "a scale": ("--scale-lr", "1e30"),
-    "logits at a validation": ("--lr", "1e38", "--steps", "1"),
-    "a norm that float16 cannot hold": ("--lr", "1e6", "--steps", "1"),
+DIVERGED = {  # a tensor that has grown most, and how
+    "a scale": (r"\w_proj\.weight_scale", "--scale-lr", "1e30"),
+    "logits at a validation": (r"weight", "--lr", "1e38", "--steps", "1"),
+    "a norm that float16 cannot hold": (r"weight", "--lr", "1e6", "--steps", "1"),
 }
 
 
 @pytest.mark.parametrize("what", DIVERGED)
-def test_a_run_that_diverges_names_the_step(what, text, tmp_path):
+def test_a_run_that_diverges_names_the_step_and_a_tensor(what, text, tmp_path):
     folder = teacher_in(tmp_path / "teacher", np.float16)
-    found = run("distill", folder, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, *DIVERGED[what])
+    tensor, *options = DIVERGED[what]
+    found = run("distill", folder, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, *options)
     assert found.exit_code == 3
-    assert re.search(r"step \d: .*; the training has diverged", found.stderr)
+    assert re.search(rf"step \d: .*; the training has diverged, [\w.]+{tensor} has grown to", found.stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_loss_that_has_risen_is_said(teacher, text, tmp_path):
+    for lr, risen in (("100", True), ("0", False)):
+        out = tmp_path / lr
+        found = run("distill", teacher, out, "--text", text, *OPTIONS, "--lr", lr, "--scale-lr", "0", "--clip", "0")
+        assert ("the loss rose from" in found.stderr) == risen
 
 
 def test_what_the_teachers_dtype_cannot_hold_is_never_written(text, tmp_path):
