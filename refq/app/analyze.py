@@ -115,6 +115,7 @@ def described(teacher, texts, chosen, training, seeds):
     """(title, one line, where the probe comes from)."""
     name, text, val = (os.path.basename(os.path.normpath(path or "")) for path in (teacher, *texts))
     source = f"the start of {val}" if texts[1] else f"the end of {text}, which neither is trained on"
+    own = "" if training.float_lr is None else f" ({training.float_lr:g} for what stays float)"
     group = {"channel": "one scale an output", "tensor": "one scale a weight"}
     parts = [
         name,
@@ -124,7 +125,7 @@ def described(teacher, texts, chosen, training, seeds):
         f"{chosen.range} ranges",
         training.quantizer,
         f"loss {training.loss}",
-        f"{training.optimizer} at {training.lr:g}, {training.schedule}",
+        f"{training.optimizer} at {training.lr:g}{own}, {training.schedule}",
         f"{training.steps} steps of {training.batch} windows of {training.context} tokens of {text}",
         f"seed{'s' * (len(seeds) > 1)} {joined([str(seed) for seed in seeds])}",
     ]

@@ -42,6 +42,7 @@ class Distillation(NamedTuple):
     context: int = 256
     lr: float = 1e-3
     scale_lr: float = 1e-4
+    float_lr: float | None = None
     weight_decay: float = 0.0
     warmup: int = 0
     clip: float = 1.0
@@ -81,6 +82,7 @@ def recipe_of(options, training):
             "optimizer": training.optimizer,
             "learning_rate": training.lr,
             "scale_learning_rate": training.scale_lr,
+            "float_learning_rate": training.float_lr,
             "weight_decay": training.weight_decay,
             "clip": training.clip or None,
             "schedule": "cosine" if talr else training.schedule,

@@ -22,6 +22,7 @@ RECIPE = {
     "optimizer": "adamw",  # or "adam", "sgd"
     "learning_rate": 1e-3,
     "scale_learning_rate": 1e-4,
+    "float_learning_rate": None,  # of what is neither a quantized weight nor a scale; None: learning_rate
     "weight_decay": 0.0,  # of matrices alone
     "momentum": 0.9,
     "betas": [0.9, 0.999],

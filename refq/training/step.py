@@ -97,7 +97,7 @@ def kd_step(params, state, batch, config, recipe, ops=None):
     report["learning_rate"] = recipe["learning_rate"] * multiplier
     new, moments = dict(params), {}
     for name, g in clipped.items():
-        rate = multiplier * recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        rate = multiplier * _learning_rate(name, report["codes"], recipe)
         if name.endswith(INPUT_SCALE):  # relative: AdamW moves a number by its rate, and 16-bit steps are as small
             rate *= float(params[name][0])
         if recipe["transition"] and name in report["codes"]:
@@ -111,6 +111,14 @@ def _is_trained(name, recipe):
     """Under transition-rate scheduling steps of weights are fixed: else codes would change although no weight moves."""
     fixed = recipe["transition"] and name.endswith(SCALE) and not name.endswith(INPUT_SCALE)
     return name not in recipe["frozen"] and not fixed
+
+
+def _learning_rate(name, codes, recipe):
+    """Before the schedule. What stays float (embedding, norms, biases, head) may have a rate of its own."""
+    if name.endswith(SCALE):
+        return recipe["scale_learning_rate"]
+    own = name not in codes and recipe["float_learning_rate"] is not None
+    return recipe["float_learning_rate" if own else "learning_rate"]
 
 
 def _optimized(w, g, state, name, rate, recipe, ops):

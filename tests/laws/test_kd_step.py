@@ -35,6 +35,7 @@ def arguments(draw):
         "optimizer": draw(st.sampled_from(["sgd", "adam", "adamw"])),
         "learning_rate": 0.02,
         "scale_learning_rate": 0.002,
+        "float_learning_rate": draw(st.sampled_from([None, 0.0, 0.01])),
         "weight_decay": draw(st.sampled_from([0.0, 0.1])),
         "eps": EPS,
         "clip": draw(st.sampled_from([None, 0.1, 100.0])),
@@ -120,6 +121,20 @@ def test_a_learning_rate_of_0_moves_no_weight(engine):
     np.testing.assert_equal(new, params)
     _, _, report = engine.kd_step(new, state, seeded_batch(3), config, recipe)
     assert set(report["transitions"]["rate"].values()) == {0.0}
+
+
+@both
+@given(arguments())
+def test_a_float_rate_of_0_keeps_what_stays_float(engine, arguments):
+    """And it is the same for all else."""
+    arguments["recipe"]["float_learning_rate"] = 0.0
+    params, state, report = engine.kd_step(**arguments)
+    arguments["recipe"]["float_learning_rate"] = None
+    others, same, _ = engine.kd_step(**arguments)
+    for name, w in params.items():
+        own = name not in report["codes"] and not name.endswith("_scale")
+        np.testing.assert_array_equal(w, arguments["params"][name] if own else others[name])
+    np.testing.assert_equal(state, same)
 
 
 @both
@@ -269,6 +284,16 @@ def _per_weight(codes, state, recipe, number, ops):
     )
 
 
+def _float_rate(change):
+    """Another float rate for some names."""
+    plain = step._learning_rate
+
+    def wrong(name, codes, recipe):
+        return plain(name, codes, recipe | {"float_learning_rate": change(name, recipe["float_learning_rate"])})
+
+    return with_part("kd_step", step, "_learning_rate", wrong)
+
+
 def _stored_scales(params, state, report, arguments):
     return {n: refq.float16_scale(a) if n.endswith("_scale") else a for n, a in params.items()}, state, report
 
@@ -331,6 +356,13 @@ WRONG |= {
     "no scheduling": with_settings("kd_step", lambda recipe: {"transition": None}),
     "scales learn as fast as weights": with_settings(
         "kd_step", lambda recipe: {"scale_learning_rate": recipe.get("learning_rate", 1e-3)}
+    ),
+    "no rate of their own for what stays float": with_settings("kd_step", lambda recipe: {"float_learning_rate": None}),
+    "a float rate of norms alone": _float_rate(lambda name, rate: rate if name.endswith("norm.weight") else None),
+    "a float rate of 0 is none": _float_rate(lambda name, rate: rate or None),
+    "the float rate is eta": with_settings(
+        "kd_step",
+        lambda recipe: {"learning_rate": recipe["float_learning_rate"]} if recipe.get("float_learning_rate") else {},
     ),
     "steps of inputs are like those of weights": with_part("kd_step", step, "INPUT_SCALE", "none"),
     "scales may be negative": with_part("kd_step", step, "SMALLEST_SCALE", -np.inf),

@@ -12,7 +12,7 @@ RECIPE = {"bits": 4, "quantizer": "lsq", "sharpness": 0, "beta": 1, "activations
 RECIPE |= {"losses": {"kl": 1}, "temperature": 1, "temperature_squared": True, "top_k_renormalize": True}
 RECIPE |= {"reduction": "token_mean", "optimizer": "adamw", "weight_decay": 0, "clip": 1, "momentum": Fraction(0.9)}
 RECIPE |= {"betas": [Fraction(0.9), Fraction(0.999)], "eps": Fraction(1e-8)}
-RECIPE |= {"learning_rate": Fraction(1e-3), "scale_learning_rate": Fraction(1e-4)}
+RECIPE |= {"learning_rate": Fraction(1e-3), "scale_learning_rate": Fraction(1e-4), "float_learning_rate": None}
 RECIPE |= {"schedule": "cosine", "warmup": 0, "steps": 300, "transition": None}
 RECIPE |= {"gradient_l1": 0, "lottery": None}
 TRANSITION = {"strength": Fraction(5e-3), "momentum": Fraction(0.99), "scope": "layer", "rule": "additive"}
@@ -37,7 +37,10 @@ def kd_step(params, state, batch, config, recipe):
     seen, now = _transitions(found.codes, state, recipe, scheduled, step)
     weights, moments = {}, {}
     for name, g in clipped.items():
-        rate = multiplier * recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        rate = recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
+        if name not in found.codes and not name.endswith(SCALE) and recipe["float_learning_rate"] is not None:
+            rate = recipe["float_learning_rate"]
+        rate *= multiplier
         if name.endswith(INPUT_SCALE):
             rate *= params[name].data[0]
         if scheduled is not None and name in found.codes:
