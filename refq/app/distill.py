@@ -38,7 +38,7 @@ def _setting(name, kind, text, **more):
     return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text, **more)
 
 
-COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
+COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
 
 
 @click.command()
@@ -79,7 +79,7 @@ COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
 @click.option("--keep", multiple=True, metavar="PATTERN", help="Layers that stay float, as in quantize.")
 @_setting("freeze", Freeze(), "Projections fixed at their quantized values.")
 @_setting("loss", str, "Terms joined by +, each with an optional factor: kl+0.1*hidden.")
-@_setting("alpha", click.FloatRange(0, 1), "Share of kl in ce+kl.")
+@_setting("alpha", options.Real(0, 1), "Share of kl in ce+kl.")
 @_setting("temperature", click.FloatRange(min=0, min_open=True), "Of the softmax of teacher and student.")
 @_setting("reduction", click.Choice(("token_mean", "batchmean")), "What a loss is averaged over.")
 @_setting("quantizer", click.Choice(("lsq", "straight_through", "soft")), "How gradients pass the rounding.")
@@ -105,6 +105,8 @@ COUNT, REAL = click.IntRange(min=1), click.FloatRange(min=0)
 @_setting("lr", REAL, "Learning rate.")
 @_setting("scale_lr", REAL, "Learning rate of the scales; of those of inputs relative to them.")
 @_setting("float_lr", REAL, "Learning rate of what stays float: embedding, norms, biases, head; --lr if not given.")
+@_setting("beta1", options.Real(0, 1, max_open=True), "Of Adam: what a step keeps of the mean gradient.")
+@_setting("beta2", options.Real(0, 1, max_open=True), "Of Adam: what a step keeps of the mean square.")
 @_setting("weight_decay", REAL, "Of matrices.")
 @_setting("warmup", click.IntRange(min=0), "Steps of linear warm-up.")
 @_setting("clip", REAL, "Largest norm of the gradient; 0 for none.")

@@ -4,6 +4,8 @@ import os
 
 import click
 
+LARGEST = 2.0**128 - 2.0**104  # of float32
+
 
 class ModelDirectory(click.Path):
     """A directory that exists."""
@@ -15,6 +17,16 @@ class ModelDirectory(click.Path):
         if os.path.isfile(value):
             self.fail(f"it must be a model directory; {value!r} is a file", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Real(click.FloatRange):
+    """A number of a range that float32 holds: NaN passes every range of click."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not abs(number) <= LARGEST:
+            self.fail(f"{number} is no number of float32, whose largest is {LARGEST:.4g}", param, ctx)
+        return number
 
 
 DIRECTORY = ModelDirectory()

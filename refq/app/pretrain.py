@@ -25,9 +25,9 @@ def _setting(name, kind, text):
 @_setting("steps", COUNT, "Training steps.")
 @_setting("batch", COUNT, "Windows a step.")
 @_setting("context", click.IntRange(min=2), "Tokens a window.")
-@_setting("lr", click.FloatRange(min=0), "Learning rate, down to 0 along a cosine.")
+@_setting("lr", options.Real(min=0), "Learning rate, down to 0 along a cosine.")
 @_setting("warmup", click.IntRange(min=0), "Steps of linear warm-up.")
-@_setting("weight_decay", click.FloatRange(min=0), "Of matrices.")
+@_setting("weight_decay", options.Real(min=0), "Of matrices.")
 @_setting("seed", click.IntRange(min=0), "Of the first weights and of the stories.")
 @_setting("eval_every", click.IntRange(min=0), "Steps between validations.")
 @click.option(

@@ -43,6 +43,8 @@ class Distillation(NamedTuple):
     lr: float = 1e-3
     scale_lr: float = 1e-4
     float_lr: float | None = None
+    beta1: float = 0.9
+    beta2: float = 0.999
     weight_decay: float = 0.0
     warmup: int = 0
     clip: float = 1.0
@@ -83,6 +85,7 @@ def recipe_of(options, training):
             "learning_rate": training.lr,
             "scale_learning_rate": training.scale_lr,
             "float_learning_rate": training.float_lr,
+            "betas": [training.beta1, training.beta2],
             "weight_decay": training.weight_decay,
             "clip": training.clip or None,
             "schedule": "cosine" if talr else training.schedule,

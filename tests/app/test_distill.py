@@ -104,6 +104,13 @@ def test_what_stays_float_may_have_a_rate_of_its_own(teacher, text, whole, tmp_p
             assert (after != usual).any()
 
 
+def test_other_betas_train_otherwise(teacher, text, whole, tmp_path):
+    for beta in ("beta1", "beta2"):
+        found = run("distill", teacher, tmp_path / beta, "--text", text, *OPTIONS, f"--{beta}", "0.5")
+        assert found.exit_code == 0, found.stderr
+        assert digests(tmp_path / beta) != digests(whole)
+
+
 def test_the_log_is_beside_the_weights(whole):
     head, *rows = (whole / "training.csv").read_text().splitlines()
     assert head.split(",") == list(trainer.COLUMNS)
@@ -300,6 +307,9 @@ REFUSED = {
     "more warm-up than steps": (("--warmup", "5"), 2, "--warmup 5 with --steps 4"),
     "a context that the model has not": (("--context", "100000"), 2, "--context 100000"),
     "static grids of no bits": (("--activation-range", "tensor"), 2, "without --activations"),
+    "a rate that is none": (("--lr", "nan"), 2, "nan is no number of float32"),
+    "a rate beyond float32": (("--float-lr", "1e39"), 2, "1e+39 is no number of float32"),
+    "a beta of 1": (("--beta2", "1"), 2, "0<=x<1"),
     "quantized inputs of a float layer": (("--activations", "8", "--keep", "*.q_proj"), 2, "would stay float"),
 }
 
