@@ -15,6 +15,7 @@ from refq_fast.ops.attention import causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp
+from refq_fast.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp

@@ -5,6 +5,7 @@ from refq.ops.attention import causal_attention, causal_attention_vjp
 from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
+from refq.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq.ops.linear import PackedWeight as PackedWeight
 from refq.ops.linear import linear, linear_vjp
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
@@ -21,6 +22,8 @@ __all__ = [
     "quantized_matmul_vjp",
     "rms_norm",
     "rms_norm_vjp",
+    "layer_norm",
+    "layer_norm_vjp",
     "rope_frequencies",
     "rope",
     "rope_vjp",

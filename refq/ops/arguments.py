@@ -51,6 +51,12 @@ def rms_norm(x, weight, eps):
     )
 
 
+def layer_norm(x, weight, bias, eps):
+    """x, weight and eps as rms_norm has them, bias of the shape of weight."""
+    x, weight, eps = rms_norm(x, weight, eps)
+    return x, weight, vector("bias", bias, x, x.shape[-1]), eps
+
+
 def rope(x, positions, frequencies):
     """x (..., d) with d even, integer positions that broadcast to (...), frequencies float64 (d / 2,)."""
     x = last_axis("x", checks.as_float("x", x))
