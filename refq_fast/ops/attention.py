@@ -72,7 +72,7 @@ def causal_attention_vjp(g, q, k, v):
 
 def _joined(x):
     """(B, K, ...) to (B K, ...)."""
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+    return blas.laid_out(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def _many(q):

@@ -45,7 +45,7 @@ def attention_scores_vjp(g, q, k):
 
 def _heads(x):
     """(B, K, ...) to (B K, ...)."""
-    return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+    return blas.laid_out(x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def _cuts(q, k):

@@ -23,7 +23,7 @@ def linear(x, weight, bias=None):
         y = weight.product(x) if packed else quantized_matmul(x, *weight)
         return y if bias is None else y + arguments.vector("bias", bias, y, y.shape[-1])
     x, weight, bias = arguments.linear(x, weight, bias)
-    y = blas.product(x, weight.T)
+    y = blas.product(x, weight.T, "CF")
     return y if bias is None else y + bias
 
 
@@ -41,7 +41,7 @@ def linear_vjp(g, x, weight, bias=None):
     else:
         x, weight, bias = arguments.linear(x, weight, bias)
         g = arguments.incoming(g, x, (*x.shape[:-1], weight.shape[0]))
-        gx, gweight = blas.product(g, weight), blas.product(_rows(g).T, _rows(x))
+        gx, gweight = blas.product(g, weight), blas.product(_rows(g).T, _rows(x), "FC")
     if bias is not None:
         arguments.vector("bias", bias, gx, np.shape(g)[-1])
     return gx, gweight, None if bias is None else _rows(np.asarray(g)).sum(axis=0)

@@ -33,7 +33,7 @@ def quantized_matmul_vjp(g, x, packed, scale, zero_point, bits):
 
 def product(x, packed, scale, zero_point, bits):
     """x (..., in) times the transpose of a checked weight."""
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    rows = blas.laid_out(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), len(packed)), x.dtype)
 
     def compute(tile):
