@@ -1,0 +1,56 @@
+"""NaN and infinity in the operations: no error, nothing of them in another row, and no row that loses its NaN."""
+
+import numpy as np
+import pytest
+
+from tests.support import both, law
+
+ROWS = {  # the arguments whose rows are computed by themselves, and how many results have the same rows
+    "linear": (("x",), 1),
+    "linear_vjp": (("g",), 1),
+    "quantized_matmul": (("x",), 1),
+    "quantized_matmul_vjp": (("g",), 1),
+    "rms_norm": (("x",), 1),
+    "rms_norm_vjp": (("g", "x"), 1),
+    "rope": (("x",), 1),
+    "rope_vjp": (("g",), 1),
+    "attention_scores": (("q", "k"), 1),
+    "attention_scores_vjp": (("g", "q", "k"), 2),
+    "causal_attention": (("q", "k", "v"), 1),
+    "causal_attention_vjp": (("g", "q", "k", "v"), 3),
+    "silu": (("x",), 1),
+    "silu_vjp": (("g", "x"), 1),
+    "swiglu": (("gate", "up"), 1),
+    "swiglu_vjp": (("g", "gate", "up"), 2),
+    "softmax": (("x",), 1),
+    "softmax_vjp": (("g", "x"), 1),
+    "log_softmax": (("x",), 1),
+    "log_softmax_vjp": (("g", "x"), 1),
+    "cross_entropy": (("logits",), 1),
+    "cross_entropy_vjp": (("g", "logits"), 1),
+}
+
+
+@both
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, which do not stop it
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("name", ROWS)
+def test_non_finite_numbers_stay_in_their_row(engine, name, wrong):
+    function, (poisoned, results) = getattr(engine, name), ROWS[name]
+    for arguments in law(name).edges():
+        clean = _rows(name, arguments, function(**arguments), results)
+        for key in poisoned:
+            spoilt = arguments[key].copy()
+            spoilt.reshape(-1)[0] = wrong
+            found = _rows(name, arguments, function(**arguments | {key: spoilt}), results)
+            for one, other in zip(found, clean, strict=True):
+                np.testing.assert_array_equal(one[1:], other[1:], key)
+            assert not np.isnan(wrong) or any(np.isnan(one[0]).any() for one in found), key
+
+
+def _rows(name, arguments, found, results):
+    """The results that have rows, (rows, numbers); a row of attention is a batch and key/value head."""
+    found = found if isinstance(found, tuple) else (found,)
+    first = next(arguments[key] for key in ("q", "logits", "gate", "x") if key in arguments)
+    count = int(np.prod(first.shape[:2] if "attention" in name else first.shape[:-1]))
+    return [part.reshape(count, -1) for part in found[:results]]
