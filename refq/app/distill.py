@@ -80,7 +80,7 @@ COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
 @_setting("freeze", Freeze(), "Projections fixed at their quantized values.")
 @_setting("loss", str, "Terms joined by +, each with an optional factor: kl+0.1*hidden.")
 @_setting("alpha", options.Real(0, 1), "Share of kl in ce+kl.")
-@_setting("temperature", click.FloatRange(min=0, min_open=True), "Of the softmax of teacher and student.")
+@_setting("temperature", options.Real(1 / 1024, 1024), "Of the softmax of teacher and student.")
 @_setting("reduction", click.Choice(("token_mean", "batchmean")), "What a loss is averaged over.")
 @_setting("quantizer", click.Choice(("lsq", "straight_through", "soft")), "How gradients pass the rounding.")
 @click.option(

@@ -138,11 +138,20 @@ def last_axis(name, x):
 
 def positive(name, value):
     """A finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    value = number(name, value)
     if not 0 < value < math.inf:
         raise GridError(f"{name}={value}; a finite number above 0 is needed")
-    return float(value)
+    return value
+
+
+def number(name, value):
+    """A Python or NumPy number, as a Python float; infinite if it is an integer beyond all of those."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def vector(name, value, x, length):

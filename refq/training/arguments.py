@@ -4,6 +4,9 @@ import numpy as np
 
 from refq import checks
 from refq.errors import GridError
+from refq.ops.arguments import positive
+
+LARGEST = 2.0**10  # moderate number
 
 
 def learned_step(x, scale, zero_point, qmin, qmax):
@@ -47,6 +50,13 @@ def above_zero(name, scale):
         wrong = checks.first_wrong(name, scale, scale > 0)
         raise GridError(f"{wrong}; every learned step must be above 0: a smaller learning rate keeps it there")
     return scale
+
+
+def moderate(name, value):
+    """A number of 2**-10 .. 2**10: it and its square are far from the ends of float32."""
+    if not 1 / LARGEST <= positive(name, value) <= LARGEST:
+        raise GridError(f"{name}={value}; 1/1024..1024 is supported")
+    return float(value)
 
 
 def at_least_one(name, value):

@@ -5,12 +5,13 @@ import numpy as np
 from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
 from refq.ops import arguments
+from refq.training.arguments import moderate
 
 REDUCTIONS = ("token_mean", "batchmean")
 
 
 def logits(student_logits, teacher_logits, temperature):
-    """Two arrays (..., V) of one shape and dtype, and a temperature above 0 as a number of their dtype."""
+    """Two arrays (..., V) of one shape and dtype, and a temperature of 1/1024..1024 as a number of their dtype."""
     student, teacher = states(student_logits, teacher_logits, "_logits")
     return student, teacher, _temperature(temperature, student)
 
@@ -38,7 +39,7 @@ def distillation(student_logits, teacher_logits, targets, weight, alpha, tempera
 
 
 def top_k(teacher_logits, k, temperature):
-    """Logits (..., V), k of 1..V, and a temperature above 0 in their dtype."""
+    """Logits (..., V), k of 1..V, and a temperature of 1/1024..1024 in their dtype."""
     teacher = arguments.last_axis("teacher_logits", checks.as_float("teacher_logits", teacher_logits))
     if not 1 <= checks.integer("k", k) <= teacher.shape[-1]:
         raise ShapeError(f"k={k}; 1..{teacher.shape[-1]} is needed, as many as there are classes")
@@ -78,14 +79,7 @@ def scalar(g, losses):
 
 
 def _temperature(temperature, x):
-    with np.errstate(over="ignore", under="ignore"):
-        value = x.dtype.type(arguments.positive("temperature", temperature))
-        square = value * value
-    if not 0 < square < np.inf:
-        raise GridError(
-            f"temperature={temperature}; a number whose square is finite and above 0 in {x.dtype} is needed"
-        )
-    return value
+    return x.dtype.type(moderate("temperature", temperature))
 
 
 def _share(name, value):

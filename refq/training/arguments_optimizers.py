@@ -6,7 +6,10 @@ import numpy as np
 
 from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
+from refq.ops import arguments
 from refq.ops.arguments import positive
+
+LAST = 2**53  # step: beyond it float64 does not count
 
 
 def with_state(w, g, name, state, leading=()):
@@ -17,18 +20,23 @@ def with_state(w, g, name, state, leading=()):
     return w, g, checks.same_shape(name, state, f"w of shape {w.shape}", (*leading, *w.shape))
 
 
-def rates(learning_rate, weight_decay):
-    """Both at least 0, as Python numbers: they take the dtype of the array beside them."""
-    return at_least_0("learning_rate", learning_rate), at_least_0("weight_decay", weight_decay)
+def rates(learning_rate, weight_decay, dtype, name="learning_rate"):
+    """Both, and their product, at least 0 and finite in this dtype; as Python numbers, which take it from an array."""
+    rate, decay = at_least_0(name, learning_rate), at_least_0("weight_decay", weight_decay)
+    for what, value in ((name, rate), ("weight_decay", decay), (f"{name} * weight_decay", rate * decay)):
+        if not value <= float(np.finfo(dtype).max):
+            raise GridError(f"{what} is {value:g}; a number that {np.dtype(dtype)} can hold is needed")
+    return rate, decay
 
 
 def adam(step, betas, eps, dtype):
-    """step from 1 on, two betas, and eps, which is above 0 in the dtype of w too."""
-    if checks.integer("step", step) < 1:
-        raise GridError(f"step={step}; the first step is 1, for step 0 has no bias to correct")
+    """step from 1 to LAST, two betas, and eps, which is finite and above 0 in the dtype of w too."""
+    if not 1 <= checks.integer("step", step) <= LAST:
+        raise GridError(f"step={arguments.number('step', step):g}; 1..2**53 is needed: step 0 has no bias to correct")
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ShapeError(f"betas={betas!r}; two numbers are needed")
-    positive("eps", dtype.type(number("eps", eps)))
+    with np.errstate(over="ignore"):
+        positive("eps", dtype.type(number("eps", eps)))
     return int(step), tuple(below_1("beta", beta) for beta in betas), float(eps)
 
 
@@ -65,11 +73,10 @@ def drops(places, steps, factor):
 
 def number(name, value):
     """A finite number, as a Python one."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    value = arguments.number(name, value)
     if not math.isfinite(value):
         raise GridError(f"{name}={value}; a finite number is needed")
-    return float(value)
+    return value
 
 
 def at_least_0(name, value):

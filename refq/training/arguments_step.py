@@ -1,8 +1,11 @@
 """The arguments of the training step, each by its rule: both engines run the same page."""
 
+import numpy as np
+
 from refq import checks
 from refq.errors import GridError, ShapeError
 from refq.training import arguments
+from refq.training import arguments_optimizers as optimizers
 
 TEACHER = {  # what a term needs of the batch, beside tokens and mask
     "kl": ("targets", "teacher_logits"),
@@ -26,6 +29,17 @@ def terms(losses):
             raise GridError(f"the coefficient of {name} is {coefficient}; a finite number above 0 is needed")
     if not losses:
         raise GridError("losses is empty; at least one term is needed")
+
+
+def numbers(recipe):
+    """Each by the rule of the function that takes it, before any step, and whether that function is called or not."""
+    own = recipe["float_learning_rate"] is not None
+    for name in ["learning_rate", "scale_learning_rate"] + ["float_learning_rate"] * own:
+        optimizers.rates(recipe[name], recipe["weight_decay"], np.float32, name)
+    optimizers.adam(1, recipe["betas"], recipe["eps"], np.dtype(np.float32))
+    optimizers.below_1("momentum", recipe["momentum"])
+    optimizers.at_least_0("gradient_l1", recipe["gradient_l1"])
+    arguments.moderate("temperature", recipe["temperature"])
 
 
 def batch(batch, losses):

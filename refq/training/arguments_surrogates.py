@@ -3,9 +3,7 @@
 from refq import checks
 from refq.errors import GridError
 from refq.ops import arguments
-from refq.training.arguments import learned_step
-
-LIMIT = 2.0**10  # of sharpness and beta: steeper than that no float32 can tell from a jump
+from refq.training.arguments import LARGEST, learned_step, moderate
 
 
 def tokens(x):
@@ -25,17 +23,15 @@ def steps(x, scale, zero_point, qmin, qmax):
 
 
 def sharpness(value, x):
-    """0 .. 2**10, in the dtype of x."""
-    if value != 0 and arguments.positive("sharpness", value) > LIMIT:
+    """0 .. 2**10, in the dtype of x: steeper than that no float32 can tell from a jump."""
+    if value != 0 and arguments.positive("sharpness", value) > LARGEST:
         raise GridError(f"sharpness={value}; 0..1024 is supported")
     return x.dtype.type(value)
 
 
 def beta(value, x):
     """2**-10 .. 2**10, in the dtype of x."""
-    if not 1 / LIMIT <= arguments.positive("beta", value) <= LIMIT:
-        raise GridError(f"beta={value}; 1/1024..1024 is supported")
-    return x.dtype.type(value)
+    return x.dtype.type(moderate("beta", value))
 
 
 def soft_clamp(x, minimum, maximum, softness):

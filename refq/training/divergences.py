@@ -13,7 +13,7 @@ def kl_divergence(student_logits, teacher_logits, temperature=1.0, squared=True)
 
     Parameters
         student_logits, teacher_logits: float32 (or float64), (..., V).
-        temperature: above 0.
+        temperature: 1/1024..1024.
         squared: factor = temperature**2, else 1.
     Returns
         loss: (...), dtype of student_logits, nats a position, at least 0.

@@ -18,9 +18,9 @@ def sgd(w, g, velocity, learning_rate, momentum=0.9, weight_decay=0.0):
         w: float32 (or float64), any shape.
         g: gradient, dtype and shape of w, finite.
         velocity: dtype and shape of w; zeros before the first step.
-        learning_rate: number, at least 0.
+        learning_rate: number, at least 0, finite in the dtype of w.
         momentum: number, 0 <= momentum < 1.
-        weight_decay: number, at least 0.
+        weight_decay: number, like learning_rate; their product too.
     Returns
         w, velocity: after the step.
     Raises
@@ -35,7 +35,7 @@ def sgd(w, g, velocity, learning_rate, momentum=0.9, weight_decay=0.0):
     Spec: sgd
     """
     w, g, velocity = arguments.with_state(w, g, "velocity", velocity)
-    rate, decay = arguments.rates(learning_rate, weight_decay)
+    rate, decay = arguments.rates(learning_rate, weight_decay, w.dtype)
     velocity = arguments.below_1("momentum", momentum) * velocity + (g + decay * w)
     return w - rate * velocity, velocity
 
@@ -59,7 +59,7 @@ def adam(w, g, moments, step, learning_rate, weight_decay=0.0, betas=(0.9, 0.999
     Spec: adam
     """
     w, g, moments = arguments.with_state(w, g, "moments", moments, (2,))
-    rate, decay = arguments.rates(learning_rate, weight_decay)
+    rate, decay = arguments.rates(learning_rate, weight_decay, w.dtype)
     direction, moments = _direction(g + decay * w, moments, *arguments.adam(step, betas, eps, w.dtype))
     return w - rate * direction, moments
 
@@ -75,11 +75,11 @@ def adamw(w, g, moments, step, learning_rate, weight_decay=0.0, betas=(0.9, 0.99
         w: float32 (or float64), any shape.
         g: gradient, dtype and shape of w, finite.
         moments: dtype of w, (2, *shape of w): m and v; zeros before the first step.
-        step: int, the first is 1.
-        learning_rate: number, at least 0.
-        weight_decay: number, at least 0.
+        step: int, 1..2**53; the first is 1.
+        learning_rate: number, at least 0, finite in the dtype of w.
+        weight_decay: number, like learning_rate; their product too.
         betas: two numbers, 0 <= beta < 1.
-        eps: number above 0.
+        eps: number, above 0 and finite in the dtype of w.
     Returns
         w, moments: after the step.
     Raises
@@ -94,7 +94,7 @@ def adamw(w, g, moments, step, learning_rate, weight_decay=0.0, betas=(0.9, 0.99
     Spec: adamw
     """
     w, g, moments = arguments.with_state(w, g, "moments", moments, (2,))
-    rate, decay = arguments.rates(learning_rate, weight_decay)
+    rate, decay = arguments.rates(learning_rate, weight_decay, w.dtype)
     direction, moments = _direction(g, moments, *arguments.adam(step, betas, eps, w.dtype))
     return (1 - rate * decay) * w - rate * direction, moments
 

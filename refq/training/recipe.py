@@ -57,13 +57,14 @@ def complete(recipe):
     """A recipe with the defaults for what it leaves out.
 
     Raises
-        GridError: a setting or a term that does not exist, or a choice that is none.
+        GridError: a setting or a term that does not exist, a choice that is none, or a number out of its range.
 
     >>> complete({"bits": 2})["optimizer"]
     'adamw'
     """
     whole = _merged(RECIPE, recipe)
     arguments.terms(whole["losses"])
+    arguments.numbers(whole)
     for name, defaults in (("transition", TRANSITION), ("lottery", LOTTERY)):
         if whole[name] is not None:
             whole[name] = _merged(defaults, whole[name])

@@ -15,7 +15,7 @@ def top_k_log_probs(teacher_logits, k, temperature=1.0):
     Parameters
         teacher_logits: float32 (or float64), (..., V).
         k: 1..V.
-        temperature: above 0.
+        temperature: 1/1024..1024.
     Returns
         log_probs: (..., k), dtype of teacher_logits, in nats, of all V classes.
         indices: int32, (..., k); of equal logits the lower index comes first.
@@ -43,7 +43,7 @@ def top_k_kl(student_logits, teacher_log_probs, indices, temperature=1.0, square
     Parameters
         student_logits: float32 (or float64), (..., V).
         teacher_log_probs, indices: (..., k), as top_k_log_probs gives them at the same temperature.
-        temperature: above 0; it softens the student, the teacher is softened already.
+        temperature: 1/1024..1024; it softens the student, the teacher is softened already.
         squared: factor = temperature**2, else 1.
         renormalize: two distributions over k classes; False: the true probabilities, and the rest is left out.
     Returns

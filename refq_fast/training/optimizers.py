@@ -16,7 +16,7 @@ def adamw(w, g, moments, step, learning_rate, weight_decay=0.0, betas=(0.9, 0.99
     Spec: adamw
     """
     w, g, moments = arguments.with_state(w, g, "moments", moments, (2,))
-    rate, decay = arguments.rates(learning_rate, weight_decay)
+    rate, decay = arguments.rates(learning_rate, weight_decay, w.dtype)
     step, (beta1, beta2), eps = arguments.adam(step, betas, eps, w.dtype)
     numbers = (beta1, 1 - beta1, beta2, 1 - beta2, 1 - beta1**step, 1 - beta2**step, eps, rate, 1 - rate * decay)
     after, state = np.empty(w.size, w.dtype), np.empty((2, w.size), w.dtype)

@@ -8,7 +8,7 @@ from tests.laws.operations import EDGES, cost, normal, softmax_cost, tenths
 from tests.support import int_arrays
 
 SHAPES = [(), (1,), (3,), (2, 2), (0,)]
-TEMPERATURES = [1.0, 2.0, 0.5, 0.7, 3.0]
+TEMPERATURES = [1.0, 2.0, 0.5, 0.7, 3.0, 1 / 1024, 1024.0]
 
 
 @st.composite
@@ -21,6 +21,11 @@ def pairs(draw, reach=60):
         "temperature": draw(st.sampled_from(TEMPERATURES)),
         "squared": draw(st.booleans()),
     }
+
+
+def mild(arguments):
+    """The same call without the ends of the temperature: in float32 the largest one's square magnifies every rounding."""
+    return arguments | {"temperature": min(max(arguments["temperature"], 0.5), 3.0)}
 
 
 def pair_edges():

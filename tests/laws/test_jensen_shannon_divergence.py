@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.losses import kl_bound, pairs
+from tests.laws.losses import kl_bound, mild, pairs
 from tests.laws.operations import assert_float64_is_kept, wide
 from tests.laws.test_log_softmax import quiet
 from tests.support import both
@@ -32,7 +32,7 @@ def test_symmetric(engine, arguments):
 @both
 @given(arguments())
 def test_mean_of_two_divergences_from_the_mean(engine, arguments):
-    student, teacher, temperature, squared = wide(arguments).values()
+    student, teacher, temperature, squared = wide(mild(arguments)).values()
     parts = student / temperature, teacher / temperature
     log_m = np.log(sum(map(refq.softmax, parts)) / 2)
     expected = sum(refq.kl_divergence(log_m, part) for part in parts) / 2 * (temperature**2 if squared else 1)
@@ -43,7 +43,7 @@ def test_mean_of_two_divergences_from_the_mean(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    assert_float64_is_kept(engine.jensen_shannon_divergence, arguments)
+    assert_float64_is_kept(engine.jensen_shannon_divergence, mild(arguments))
 
 
 def _variant(halved=True, of_logits=False, soften=True, power=2):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import refq
 from tests.laws import test_cross_entropy, test_cross_entropy_vjp
-from tests.laws.losses import kl_bound, kl_vjp_bound, pair_edges, pairs
+from tests.laws.losses import kl_bound, kl_vjp_bound, mild, pair_edges, pairs
 from tests.laws.operations import assert_float64_is_kept, assert_linear_in, normal, tenths, wide
 from tests.support import both, int_arrays
 
@@ -103,7 +103,7 @@ def test_padding_does_not_count(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    assert_float64_is_kept(engine.kd_kl_and_grad, arguments)
+    assert_float64_is_kept(engine.kd_kl_and_grad, mild(arguments))
 
 
 def _mistaken(**replaced):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.losses import kl_bound, pairs
+from tests.laws.losses import kl_bound, mild, pairs
 from tests.laws.operations import assert_float64_is_kept, wide
 from tests.laws.test_kl_divergence import variant
 from tests.support import both
@@ -38,7 +38,7 @@ def test_what_the_student_leaves_out_costs_nothing(engine):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    assert_float64_is_kept(engine.reverse_kl_divergence, arguments)
+    assert_float64_is_kept(engine.reverse_kl_divergence, mild(arguments))
 
 
 WRONG = {
