@@ -6,6 +6,7 @@ from refq import __version__ as __version__
 from refq_fast.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, quantize
 from refq_fast.grids.codebook import codebook_dequantize, codebook_quantize
 from refq_fast.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
+from refq_fast.ranges.linear_mean import linear_mean
 from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
 from refq_fast.ranges.sqnr import sqnr
@@ -15,6 +16,7 @@ from refq_fast.ops.attention import causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp
+from refq_fast.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
 from refq_fast.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp

@@ -7,6 +7,7 @@ from refq.ranges.compressed_tensors import compressed_tensors_range
 from refq.ranges.float16 import float16_scale
 from refq.ranges.gptq import gptq_range
 from refq.ranges.hqq import hqq_range
+from refq.ranges.linear_mean import linear_mean
 from refq.ranges.llama_cpp import q4_0_range, q4_1_range, q8_0_range
 from refq.ranges.minmax import minmax
 from refq.ranges.mse import mse
@@ -28,4 +29,5 @@ __all__ = [
     "q4_1_range",
     "q8_0_range",
     "hqq_range",
+    "linear_mean",
 ]

@@ -1,0 +1,40 @@
+"""What the laws of fitted codebooks share: groups of every kind, squared errors, and the best that is possible."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.support import floats32, half_grid, shapes
+
+LARGEST = np.finfo(np.float32).max
+TINY = np.float32(1e-45)
+
+
+@st.composite
+def groups(draw, max_rows=3, max_columns=12):
+    """Groups (rows, n): ties, duplicates, constants, outliers, subnormal and the largest numbers, -0."""
+    shape = draw(shapes(max_rows, max_columns))
+    x = draw(half_grid(shape, 3) | half_grid(shape) | floats32(shape))
+    x = x * np.float32(draw(st.sampled_from([1, 1, 0.1, 1e30, 1e-30, 1e-44, 0]))) + np.float32(
+        draw(st.sampled_from([0, 0, 0, 100, -7]))
+    )
+    if draw(st.booleans()):
+        place = draw(st.integers(0, shape[1] - 1))
+        x[:, place] = draw(st.sampled_from([np.float32(-0.0), TINY, -LARGEST, LARGEST, np.float32(1e4)]))
+    return x
+
+
+def large_groups(shapes, seed=0):
+    """Normal values with heavy tails, duplicates and constant groups, of the given shapes."""
+    random = np.random.default_rng(seed)
+    for shape in shapes:
+        x = random.standard_t(3, shape).astype(np.float32)
+        x[..., ::7] = np.round(x[..., ::7])
+        x[..., ::11] = -0.0
+        x[:1] = 0.1 if len(shape) > 1 and shape[0] > 2 else x[:1]
+        yield x
+
+
+def squared_error(groups, codebook, index):
+    """Sum of the squared errors of each group, in float64."""
+    x_hat = np.take_along_axis(codebook, index.astype(np.int64), axis=-1)
+    return ((groups.astype(np.float64) - x_hat) ** 2).sum(axis=-1)
