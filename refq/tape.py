@@ -8,6 +8,9 @@
 The results of f_vjp(g, *args) belong to the first real arguments of f, in order: arrays and Python floats.
 """
 
+import functools
+import inspect
+
 import numpy as np
 
 from refq.errors import ShapeError
@@ -114,7 +117,7 @@ class _Lifted:
 
     def __getattr__(self, name):
         function, vjp = getattr(self.ops, name), getattr(self.ops, f"{name}_vjp", None)
-        return function if vjp is None else lambda *args: record(function, vjp, *args)
+        return function if vjp is None else functools.partial(_recorded, function, vjp)
 
     def linear(self, x, weight, bias=None):
         """Of a constant weight no gradient is computed: half the work, and a packed one has none."""
@@ -127,3 +130,11 @@ class _Lifted:
             return self.ops.linear_vjp(g, x, weight, bias)[::2]
 
         return record(lambda x, bias: self.ops.linear(x, weight, bias), vjp, x, bias)
+
+
+def _recorded(function, vjp, /, *args, **named):
+    if named:  # in their places: a rule finds its arguments by their order
+        bound = inspect.signature(function).bind(*args, **named)
+        bound.apply_defaults()
+        args = bound.args
+    return record(function, vjp, *args)

@@ -12,6 +12,8 @@ ROWS = {  # the arguments whose rows are computed by themselves, and how many re
     "quantized_matmul_vjp": (("g",), 1),
     "rms_norm": (("x",), 1),
     "rms_norm_vjp": (("g", "x"), 1),
+    "layer_norm": (("x",), 1),
+    "layer_norm_vjp": (("g", "x"), 1),
     "rope": (("x",), 1),
     "rope_vjp": (("g",), 1),
     "attention_scores": (("q", "k"), 1),

@@ -135,6 +135,20 @@ def test_a_python_number_keeps_the_place_of_its_gradient(engine):
     assert found == engine.lsq_plus_vjp(np.ones(2), x, 0.5, offset.value, -8, 7)[2]
 
 
+@both
+def test_named_arguments_are_put_in_their_places(engine):
+    student, g = np.float64([[1, 2, 4]]), np.ones(1)
+    teacher = {"teacher_log_probs": np.log([[0.5, 0.25]]), "indices": np.array([[0, 2]])}
+    logits = tape.Tensor(student)
+    loss = tape.lift(engine).top_k_kl(renormalize=False, **teacher, student_logits=logits)
+    [found] = tape.backward([(loss, g)], [logits])
+    args = student, *teacher.values(), 1.0, True, False
+    np.testing.assert_array_equal(loss.value, engine.top_k_kl(*args))
+    np.testing.assert_array_equal(found, engine.top_k_kl_vjp(g, *args))
+    with pytest.raises(TypeError, match="'factor'"):
+        tape.lift(engine).silu(logits, factor=2.0)
+
+
 @pytest.mark.parametrize("axes", [(), (2, 0, 1), (-1, 0, 1), (0, -1, 1), (0, -1, -2)])
 def test_a_transposition_is_undone(axes):
     x, g = tape.Tensor(np.zeros((2, 2, 2))), np.arange(8.0).reshape(2, 2, 2)
