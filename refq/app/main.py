@@ -16,6 +16,7 @@ from refq.errors import FileError, GroupSizeError, NonFiniteError, RefqError, Us
 VERBS = {
     "quantize": "Write a low-bit copy of a model that other programs load.",
     "distill": "Train a low-bit copy of a model to behave like it.",
+    "sample": "Write a text of a model's own documents, to distill it from.",
     "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
     "evaluate": "Score a multiple-choice set with a model.",

@@ -102,6 +102,32 @@ def sample(logits, temperature, top_p, random):
     return int(order[min(drawn, kept - 1)])
 
 
+def sample_rows(logits, temperature, top_p, uniform):
+    """One token of each row's distribution, as `sample` draws it; but unless top_p cuts some off, tokens stay in the
+    order of their ids, so that nothing has to be sorted.
+
+    Parameters
+        logits: float array (B, V).
+        temperature: float > 0.
+        top_p: float in (0, 1].
+        uniform: float64 (B,), in [0, 1).
+    Returns
+        int64 (B,).
+
+    >>> sample_rows(np.log([[0.25, 0.75], [0.25, 0.75]]), 1.0, 1.0, np.array([0.2, 0.3]))
+    array([0, 1])
+    """
+    with np.errstate(over="ignore"):
+        p = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
+    if top_p == 1:
+        total = np.cumsum(p, axis=1)
+        return (total <= uniform[:, None] * total[:, -1:]).sum(axis=1)
+    order, row = np.argsort(-p, axis=1, kind="stable"), np.arange(len(p))
+    total = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1)
+    kept = (total < top_p * total[:, -1:]).sum(axis=1)  # the place of the last
+    return order[row, (total <= (uniform * total[row, kept])[:, None]).sum(axis=1)]
+
+
 def _feed(engine, model, tokens, cache):
     """The logits (V,) after the last of `tokens`, and the cache."""
     _, step = pieces([model[0]], len(tokens))

@@ -1,9 +1,9 @@
-"""A directory that is whole or absent: it grows in a hidden sibling and takes its name at the end.
+"""A directory, or a file, that is whole or absent: it grows in a hidden sibling and takes its name at the end.
 
 .OUT.partial/lock      held by the process that writes; the kernel lets go of it when that is killed
 .OUT.partial/journal   see journal.py
-.OUT.partial/state     where a training run stands, see training_state.py; .new: the next one, not whole yet
-.OUT.partial/model/    the future OUT
+.OUT.partial/state     where a training run stands, see training_state.py, or a text, see sample.py; .new: the next one
+.OUT.partial/model/    the future OUT; a file lies in it
 .OUT.partial/old/      what OUT was, for the moment between two renames
 """
 
@@ -18,25 +18,35 @@ from refq.errors import FileError, UsageError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+class DiskFull(OSError):
+    """A disk without room, in a sentence that says already whose, and what is needed."""
+
+
 def check_paths(model, out, replace):
     """Refuse an OUT that is, holds or lies in MODEL, or that exists and must not be replaced.
 
     Returns
         out: absolute.
     """
-    source, target = os.path.realpath(model), os.path.realpath(out)
-    if os.path.commonpath([source, target]) in (source, target):
-        raise UsageError(f"OUT {out} and MODEL {model} are one directory, or one holds the other; choose another OUT")
-    absolute = os.path.abspath(out)
-    parent = os.path.dirname(absolute)
-    if not os.path.isdir(parent):
-        raise UsageError(f"OUT {out}: the directory {parent} does not exist")
+    absolute = _beside(model, out)
     if os.path.lexists(absolute) and not os.path.isdir(absolute):
         raise UsageError(f"OUT {out} is a file; a directory is written")
     if os.path.isdir(absolute) and not replace:
         raise UsageError(f"OUT {out} exists; --overwrite replaces it")
     if os.path.isdir(absolute) and os.listdir(absolute) and not os.path.exists(os.path.join(absolute, "config.json")):
         raise UsageError(f"OUT {out} has no config.json; only a model directory is replaced")
+    return absolute
+
+
+def check_file(model, out):
+    """Refuse an OUT that is a directory, or lies in MODEL.
+
+    Returns
+        out: absolute.
+    """
+    absolute = _beside(model, out)
+    if os.path.isdir(absolute):
+        raise UsageError(f"OUT {out} is a directory; a file is written")
     return absolute
 
 
@@ -138,27 +148,51 @@ def publish(room, out, replace):
     _sync_directory(os.path.dirname(out))
 
 
+def publish_file(file, out, replace):
+    """Give the finished file, alone in its directory, its name."""
+    if os.path.lexists(out) and not replace:
+        raise FileError(f"{out}: it has appeared meanwhile; the finished file is {file}")
+    os.replace(file, out)
+    _sync_directory(os.path.dirname(out))
+    os.rmdir(os.path.dirname(file))
+
+
 def check_space(room, out, needed):
     """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
     with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(room, "model")) as entries:
         needed -= sum(512 * entry.stat().st_blocks for entry in entries)
     free = shutil.disk_usage(room).free
     if free < needed:
-        raise OSError(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)
+        raise DiskFull(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)
 
 
 @contextlib.contextmanager
 def disk_errors(out, needed):
-    """Say what a full or failing disk means for the user."""
+    """Say what a full or failing disk means for the user: that of `out`, unless another file was named within."""
     try:
         yield
+    except DiskFull:
+        raise
     except OSError as error:
-        free = shutil.disk_usage(os.path.dirname(out)).free
-        if error.errno in FULL and error.filename != out:
+        if error.errno in FULL:
+            free = shutil.disk_usage(os.path.dirname(out)).free
             text = f"{os.strerror(error.errno)}; {needed} bytes are needed in all, {free} are free; "
             text += "with more room --resume continues"
-            raise OSError(error.errno, text, out) from error
+            raise DiskFull(error.errno, text, out) from error
+        error.filename = error.filename or out  # a descriptor has no name
         raise
+
+
+def _beside(model, out):
+    """OUT, absolute, if it is apart from MODEL and its directory exists."""
+    source, target = os.path.realpath(model), os.path.realpath(out)
+    if os.path.commonpath([source, target]) in (source, target):
+        raise UsageError(f"OUT {out} and MODEL {model} are one directory, or one holds the other; choose another OUT")
+    absolute = os.path.abspath(out)
+    parent = os.path.dirname(absolute)
+    if not os.path.isdir(parent):
+        raise UsageError(f"OUT {out}: the directory {parent} does not exist")
+    return absolute
 
 
 def _lock(room, out):
