@@ -49,7 +49,7 @@ def normalized_lsq(x, scale, bits, signed=True):
 def normalized_lsq_vjp(g, x, scale, bits, signed=True):
     """Gradients of normalized_lsq with respect to x and scale, straight through the rounding and the sign.
 
-    low <= gamma * x / scale <= high:  gx = g / scale,  gscale = sum of -gx * x / scale;  outside: both 0
+    low <= gamma * x / scale <= high:  gx = g / scale,  gscale = -(sum of g * x / scale) / scale;  outside: both 0
 
     Parameters
         g: incoming gradient, dtype and shape of x, finite.
@@ -72,8 +72,8 @@ def normalized_lsq_vjp(g, x, scale, bits, signed=True):
     with np.errstate(over="ignore"):
         t = x / scale
         inside = (low <= gamma * t) & (gamma * t <= high)
-        gx = np.where(inside, g / scale, zero)
-        return gx, unbroadcast(-gx * np.where(inside, t, zero), scale.shape)
+        total = unbroadcast(np.where(inside, g, zero) * np.where(inside, t, zero), scale.shape)
+        return np.where(inside, g / scale, zero), -total / scale + 0  # no -0
 
 
 def normalized_lsq_scale(groups, bits, signed=True):

@@ -192,7 +192,8 @@ def _clamped(x, low, high, beta):
         up, down = beta * (x - low), beta * (high - x)
     a, b, not_a, not_b = _sigmoid(up), _sigmoid(down), _sigmoid(-up), _sigmoid(-down)
     y = x * a * b + low * not_a + high * not_b
-    at_low, at_high = beta * a * not_a * (x * b - low), beta * b * not_b * (high - x * a)
+    # halves: where a gate is shut, the whole difference may be infinite
+    at_low, at_high = 2 * beta * a * not_a * (x * b / 2 - low / 2), 2 * beta * b * not_b * (high / 2 - x * a / 2)
     return y, a * b + at_low + at_high, not_a - at_low, not_b - at_high
 
 

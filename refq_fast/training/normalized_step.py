@@ -37,7 +37,8 @@ def normalized_lsq_vjp(g, x, scale, bits, signed=True):
     rows, steps, _ = as_rows(x, scale, zero_point)
     gx, (sums, share) = np.empty_like(rows), pieces_of(rows)
     _vjp(np.ascontiguousarray(g).reshape(rows.shape), rows, steps, tuple(map(x.dtype.type, ends)), gx, sums, share)
-    return gx.reshape(x.shape)[()], gathered(sums, x, scale)
+    with np.errstate(over="ignore"):
+        return gx.reshape(x.shape)[()], -gathered(sums, x, scale) / scale + 0  # no -0
 
 
 # A task takes `share` pieces, a piece is a run of one row.
@@ -82,4 +83,4 @@ def _vjp_run(g, x, s, ends, gx, terms):
         t = x[i] / s
         inside = low <= gamma * t <= high
         gx[i] = g[i] / s if inside else s - s
-        terms[i] = -gx[i] * t if inside else s - s
+        terms[i] = g[i] * t if inside else s - s

@@ -197,8 +197,11 @@ def _clamped(x, low, high, up, down):
 
 @serial
 def _corners(x, low, high, beta, up, down):
-    """What the corners add to its slope."""
-    return beta * up[0] * up[1] * (x * down[0] - low), beta * down[0] * down[1] * (high - x * up[0])
+    """What the corners add to its slope. Halves: where a gate is shut, the whole difference may be infinite."""
+    one = beta / beta
+    half, twice = one / (one + one), beta + beta
+    at_low = twice * up[0] * up[1] * (x * down[0] * half - low * half)
+    return at_low, twice * down[0] * down[1] * (high * half - x * up[0] * half)
 
 
 @serial

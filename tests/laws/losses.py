@@ -24,7 +24,7 @@ def pairs(draw, reach=60):
 
 
 def mild(arguments):
-    """The same call without the ends of the temperature: in float32 the largest one's square magnifies every rounding."""
+    """The same call away from the ends of the temperature: the square of the largest magnifies every rounding."""
     return arguments | {"temperature": min(max(arguments["temperature"], 0.5), 3.0)}
 
 

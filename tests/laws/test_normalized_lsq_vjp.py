@@ -111,6 +111,7 @@ WRONG = {
     "no mask": _wrong(lambda x, **_: np.isfinite(x)),
     "straight through without 1 / scale": _wrong(of_x=lambda g, x, s: g),
     "multiplied by scale": _wrong(of_x=lambda g, x, s: g * s),
+    "terms divided first": _wrong(of_scale=lambda g, x, s: -(g / s) * (x / s)),
     "sign of gscale": _wrong(of_scale=lambda g, x, s: g * (x / s) / s),
     "divided by scale once": _wrong(of_scale=lambda g, x, s: -g * (x / s)),
     "scale not trained": _wrong(of_scale=lambda g, x, s: 0 * g),

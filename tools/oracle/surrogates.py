@@ -36,8 +36,9 @@ def normalized_lsq_vjp(g, x, scale, bits, signed=True):
     inside = elementwise(lambda v, s: low <= _scaled(v, s, gamma) <= high, "bool", x, scale)
     gx = masked(elementwise(lambda v, s: rounded(v / s, x.dtype), x.dtype, g, scale), inside)
     t = masked(elementwise(lambda v, s: rounded(v / s, x.dtype), x.dtype, x, scale), inside)
-    minus_t = t._replace(data=[-v for v in t.data])
-    return bounded_list([lift(gx), shared_sum(gx, minus_t, scale)])
+    sums = shared_sum(masked(g, inside), t, scale)
+    divided = [-v / Real(s) for v, s in zip(sums.data, scale.data, strict=True)]
+    return bounded_list([lift(gx), sums._replace(data=divided)])
 
 
 def normalized_lsq_scale(groups, bits, signed=True):
