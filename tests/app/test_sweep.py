@@ -347,7 +347,7 @@ def test_an_out_that_is_in_the_way_is_refused(whole, folder, tmp_path):
     assert run("sweep", folder / "recipe.toml", tmp_path / "none" / "out").exit_code == 2
 
 
-RECIPES = {"stories260K": 55, "small_world": 9}
+RECIPES = {"stories260K": 55, "small_world": 15}
 
 
 @pytest.mark.parametrize("name", RECIPES)
