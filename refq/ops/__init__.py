@@ -5,6 +5,7 @@ from refq.ops.attention import causal_attention, causal_attention_vjp
 from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
+from refq.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
 from refq.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq.ops.linear import PackedWeight as PackedWeight
 from refq.ops.linear import linear, linear_vjp
@@ -12,6 +13,7 @@ from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq.ops.rope import rope, rope_frequencies, rope_vjp
 from refq.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+from refq.ops.tanh import tanh, tanh_vjp
 
 __all__ = [
     "embed",
@@ -35,6 +37,12 @@ __all__ = [
     "silu_vjp",
     "swiglu",
     "swiglu_vjp",
+    "gelu",
+    "gelu_vjp",
+    "gelu_tanh",
+    "gelu_tanh_vjp",
+    "tanh",
+    "tanh_vjp",
     "softmax",
     "softmax_vjp",
     "log_softmax",

@@ -16,7 +16,7 @@ def silu(x):
     Spec: silu
     """
     x = checks.as_float("x", x)
-    return _elementwise(_silu, x)
+    return elementwise(_silu, x)
 
 
 def silu_vjp(g, x):
@@ -26,7 +26,7 @@ def silu_vjp(g, x):
     Spec: silu_vjp
     """
     x = checks.as_float("x", x)
-    return _elementwise(_silu_vjp, arguments.incoming(g, x, x.shape), x)
+    return elementwise(_silu_vjp, arguments.incoming(g, x, x.shape), x)
 
 
 def swiglu(gate, up):
@@ -35,7 +35,7 @@ def swiglu(gate, up):
     One pass.
     Spec: swiglu
     """
-    return _elementwise(_swiglu, *arguments.swiglu(gate, up))
+    return elementwise(_swiglu, *arguments.swiglu(gate, up))
 
 
 def swiglu_vjp(g, gate, up):
@@ -45,10 +45,11 @@ def swiglu_vjp(g, gate, up):
     Spec: swiglu_vjp
     """
     gate, up = arguments.swiglu(gate, up)
-    return _elementwise(_swiglu_vjp, arguments.incoming(g, gate, gate.shape), gate, up, results=2)
+    return elementwise(_swiglu_vjp, arguments.incoming(g, gate, gate.shape), gate, up, results=2)
 
 
-def _elementwise(kernel, *arrays, results=1):
+def elementwise(kernel, *arrays, results=1):
+    """kernel(*arrays, *results) of flat arrays, pieces of them in several threads; results of the first one's shape."""
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     out = [np.empty_like(flat[0]) for _ in range(results)]
     over_rows(kernel, *flat, *out)

@@ -2,7 +2,8 @@
 
 from tools.oracle.numbers import Array, rows
 from tools.oracle.ops import bounded_list
-from tools.oracle.reals import Real, bounded, constant, gradients, lift, sqrt, total
+from tools.oracle.reals import Real, bounded, constant, erf, gradients, lift, mp, sqrt, total
+from tools.oracle.reals import tanh as hyperbolic
 
 
 def layer_norm(x, weight, bias, eps):
@@ -21,6 +22,45 @@ def layer_norm_of(x, weight, bias, eps):
         root = sqrt(_mean([c * c for c in centred]) + constant(eps))
         data += [c / root * w + b for c, w, b in zip(centred, weight.data, bias.data, strict=True)]
     return Array("float32", x.shape, data)
+
+
+def gelu(x):
+    return bounded(gelu_of(lift(x)))
+
+
+def gelu_vjp(g, x):
+    return bounded(gradients(gelu_of, g, (x,))[0])
+
+
+def gelu_of(x):
+    root = constant(mp.sqrt(2))
+    return Array("float32", x.shape, [v * ((Real(1) + erf(v / root)) / Real(2)) for v in x.data])
+
+
+def gelu_tanh(x):
+    return bounded(gelu_tanh_of(lift(x)))
+
+
+def gelu_tanh_vjp(g, x):
+    return bounded(gradients(gelu_tanh_of, g, (x,))[0])
+
+
+def gelu_tanh_of(x):
+    cubic, factor = constant(mp.mpf("0.044715")), constant(mp.sqrt(2 / mp.pi))
+    turns = [hyperbolic(factor * (v + cubic * (v * v * v))) for v in x.data]
+    return Array("float32", x.shape, [v / Real(2) * (Real(1) + t) for v, t in zip(x.data, turns, strict=True)])
+
+
+def tanh(x):
+    return bounded(tanh_of(lift(x)))
+
+
+def tanh_vjp(g, x):
+    return bounded(gradients(tanh_of, g, (x,))[0])
+
+
+def tanh_of(x):
+    return Array("float32", x.shape, [hyperbolic(v) for v in x.data])
 
 
 def _mean(numbers):

@@ -1,8 +1,9 @@
 """Real numbers at 50 digits that know their history: it gives their derivatives and the errors of a float32 program.
 
-An operation may be off by half a unit in the last place of its result (exp and log by 4 units), a sum by what the worst
-order of its terms can add. What each of these does to a result follows from the derivative of the result with respect
-to it. `bounded` allows twice the total, so that other orders of the steps fit; a mistake is thousands of times larger.
+An operation may be off by half a unit in the last place of its result (exp, log, erf and tanh by 4 units), a sum by
+what the worst order of its terms can add. What each of these does to a result follows from the derivative of the result
+with respect to it. `bounded` allows twice the total, so that other orders of the steps fit; a mistake is thousands of
+times larger.
 """
 
 import contextvars
@@ -80,6 +81,19 @@ def log(x):
 def sqrt(x):
     result = _computed(mp.sqrt(x.value), ())
     result.parents = ((x, lambda g: g / (result + result)),)
+    return result
+
+
+def erf(x):
+    """In float32 it is 1 or -1 beyond 4: what is missing there is its error."""
+    error = 0 if abs(x.value) < 4 else mp.erfc(abs(x.value))
+    slope = ((x, lambda g: g * constant(2 / mp.sqrt(mp.pi)) * exp(-(x * x))),)
+    return Real(mp.erf(x.value), error, slope) if error else _computed(mp.erf(x.value), slope, 4)
+
+
+def tanh(x):
+    result = _computed(mp.tanh(x.value), (), 4)
+    result.parents = ((x, lambda g: g * (Real(1) - result * result)),)
     return result
 
 
