@@ -13,7 +13,7 @@ import inspect
 
 import numpy as np
 
-from refq.errors import ShapeError
+from refq.errors import DtypeError, ShapeError
 
 
 class Tensor:
@@ -59,6 +59,11 @@ def record(function, vjp, *args):
     def rule(g):
         found = vjp(g, *values)
         found = found if isinstance(found, tuple) else (found,)
+        if any(isinstance(arg, Tensor) for arg in real[len(found) :]):
+            raise DtypeError(
+                f"{function.__name__} has gradients for its first {len(found)} real arguments alone, and a later "
+                "one is a Tensor; give its value"
+            )
         return [part for arg, part in zip(real, found, strict=False) if isinstance(arg, Tensor)]
 
     return Tensor(result, [arg for arg in real if isinstance(arg, Tensor)], rule)
@@ -76,6 +81,9 @@ def backward(seeds, wanted):
         wanted: list of Tensors.
     Returns
         list of arrays: the gradient for each of `wanted`; zeros where no seed depends on it.
+    Raises
+        ShapeError: a gradient of another shape than its Tensor.
+        DtypeError: a Tensor where a function has no gradient, as the teacher's logits.
     """
     gradients, nodes = {}, {}  # both by id: a Tensor is not its value
 

@@ -6,7 +6,7 @@ import pytest
 import refq
 import refq_fast
 from refq import tape
-from refq.errors import ShapeError
+from refq.errors import DtypeError, ShapeError
 from tests.laws.models import seeded_model, wide
 from tests.support import both
 
@@ -159,6 +159,14 @@ def test_a_transposition_is_undone(axes):
 
 def test_constants_alone_give_an_array():
     assert isinstance(tape.lift(refq).silu(np.zeros(2)), np.ndarray)
+
+
+@both
+def test_a_tensor_without_a_gradient_is_refused(engine):
+    logits = tape.Tensor(np.float64([[1, 2, 4]]))
+    loss = tape.lift(engine).kl_divergence(logits, logits + 1.0)
+    with pytest.raises(DtypeError, match="kl_divergence has gradients for its first 1 real arguments alone"):
+        tape.backward([(loss, np.ones(1))], [logits])
 
 
 def test_what_no_seed_depends_on_has_gradient_zero():

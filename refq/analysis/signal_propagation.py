@@ -5,7 +5,7 @@ import numpy as np
 import refq
 from refq.training import arguments_step as arguments
 from refq.training.recipe import complete
-from refq.training.student import PROJECTIONS, forward_weights, surrogate_gradients, weight_names
+from refq.training.student import PROJECTIONS, forward_weights, projection_weights, surrogate_gradients, weight_names
 from refq.training.terms import loss_gradients
 from refq.training.trace import states, traced
 
@@ -62,10 +62,6 @@ def signal_propagation(params, batch, config, recipe, ops=None):
 
 def _squares(gradients, config):
     """Sums of squares, (layers, 7); 0 for what has no gradient."""
-    names = [
-        [f"model.layers.{layer}.{projection}.weight" for projection in PROJECTIONS.values()]
-        for layer in range(config["num_hidden_layers"])
-    ]
-    none = np.zeros(1)
+    names, none = projection_weights(config), np.zeros(1)
     squares = [[np.square(gradients.get(name, none), dtype=np.float64).sum() for name in row] for row in names]
     return np.array(squares).reshape(len(names), len(PROJECTIONS))

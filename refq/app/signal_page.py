@@ -31,6 +31,6 @@ def page(signals, report, settings, csv):
         report=report,
         findings=findings(report),
         losses=losses(report),
-        plots=plots(signals, report["freeze"]),
+        plots=plots(signals, report),
         csv=csv,
     )

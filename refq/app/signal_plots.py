@@ -17,14 +17,15 @@ STYLE = {"svg.hashsalt": "refq", "font.size": 9, "axes.spines.top": False, "axes
 WIDTH = 11.0  # inches of a plot
 
 
-def plots(signals, freeze):
-    """Name -> data URI of each plot."""
+def plots(signals, report):
+    """Name -> data URI of each plot; report: the figures made of signals."""
+    freeze = report["freeze"]
     titles = {"full": "full precision", "plain": "nothing frozen", "frozen": f"{joined(freeze)} frozen"}
     with style.context(["default", STYLE]):  # whatever settings a user has
         return {
             "norms": _norms(signals, freeze, titles),
             "ratios": _ratios(signals, freeze, titles),
-            "curves": _curves(signals, freeze, titles),
+            "curves": _curves(signals, report, titles),
             "states": _states(signals, titles),
             "losses": _losses(signals, titles),
         }
@@ -69,11 +70,11 @@ def _maps(found, titles, freeze, scale, colours, label):
     return _encoded(figure)
 
 
-def _curves(signals, freeze, titles):
+def _curves(signals, report, titles):
     """Ratios to full precision over the steps, one panel each; the last one shows how far those compared are off."""
     figure = Figure((WIDTH, 4.6), layout="constrained")
     *axes, last = figure.subplots(2, 4, sharex=True, sharey=True).flat
-    compared = [NAMES.index(name) for name in NAMES if name not in freeze] or list(range(len(NAMES)))
+    freeze, compared = report["freeze"], [NAMES.index(name) for name in report["compared"]]
     for kind, student in signals.students.items():
         logs = np.log(ratios(signals, student))
         for column, axis in enumerate(axes):

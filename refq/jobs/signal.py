@@ -17,7 +17,7 @@ from refq.jobs.plan import plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.teacher import taught
 from refq.jobs.trainer import COLUMNS, Loop, train
-from refq.training.student import PROJECTIONS
+from refq.training.student import projection_weights
 
 CROSS_ENTROPY = {"ce": 1.0}  # what all three models can be asked, so that ratios mean something
 
@@ -94,7 +94,8 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,), outs=
         found[name].append(_run(start, model, (tokens, probe), settings, engine))
     steps = sorted({*range(0, training.steps, training.eval_every), training.steps})
     students = {name: {key: np.array([run[key] for run in runs]) for key in runs[0]} for name, runs in found.items()}
-    return Signals(steps, list(seeds), full, students, _sizes(weights, config), int(probe["mask"].sum()))
+    sizes = np.array([[weights[name].size for name in layer] for layer in projection_weights(config)])
+    return Signals(steps, list(seeds), full, students, sizes, int(probe["mask"].sum()))
 
 
 def joined(projections):
@@ -140,7 +141,7 @@ def _run(student, model, texts, training, engine):
 
     def evaluate(params):
         seen.append(_probed(params, recipe, probe, model[0], engine))
-        return math.exp(min(seen[-1]["loss"], 700.0))
+        return math.exp(min(seen[-1]["loss"], 700.0))  # beyond it float64 overflows
 
     step = functools.partial(engine.kd_step, config=model[0], recipe=recipe)
     loop = Loop(step, batch, training.batch * training.context, training.steps, evaluate=evaluate)
@@ -164,10 +165,3 @@ def _probed(params, recipe, probe, config, engine):
 def _series(seen, history):
     report = {key: np.array([found[key] for found in seen]) for key in seen[0]}
     return report | {"batch_loss": history[1:, COLUMNS.index("loss")]}
-
-
-def _sizes(weights, config):
-    names = [
-        [f"model.layers.{n}.{name}.weight" for name in PROJECTIONS.values()] for n in range(config["num_hidden_layers"])
-    ]
-    return np.array([[weights[name].size for name in row] for row in names])

@@ -40,6 +40,7 @@ def train(room, loop, params):
         params, state: after the last step.
         history: float64 (steps + 1, columns), a row a step; row 0 is the start, with its validation alone.
     Raises
+        CheckpointError: a checkpoint that is damaged.
         NonFiniteError: a loss or gradient that is not finite; names the step.
     """
     known = None if room is None else load_state(room)

@@ -13,7 +13,7 @@ from refq.jobs import output
 from refq.jobs.journal import canonical
 
 NAME = "state"  # a safetensors file
-_CODE = {DTYPES[code]: code for code in ("F32", "F64", "I32", "I64", "U8", "BOOL") if code in DTYPES}
+_CODE = {DTYPES[code]: code for code in ("F32", "F64", "I32", "I64", "U8", "BOOL")}
 
 
 def save_state(room, params, state, history):
@@ -47,7 +47,11 @@ def save_state(room, params, state, history):
 
 
 def load_state(room):
-    """(params, state, history) as they were saved, or None where nothing was."""
+    """(params, state, history) as they were saved, or None where nothing was.
+
+    Raises
+        CheckpointError: a file that is damaged or no such state.
+    """
     path = os.path.join(room, NAME)
     if not os.path.exists(path):
         return None

@@ -30,9 +30,9 @@ def ov_freeze(params, qmin, qmax, projections=("o", "v")):
         projections: names out of q, k, v, o, gate, up, down; ("o", "v") is the method of the paper.
     Returns
         params: a new dict with those weights on their grids, and their scales rounded to float16.
-        frozen: sorted list of names that no step may change: weight, scale, zero point and bias of each.
+        frozen: sorted list of names that no step may change: all that each of these layers has.
     Raises
-        GridError: a projection that is none or that params does not have, or whose weight has no grid.
+        GridError: a projection that is none, a weight of one that has no scale, or params without any of them.
         ShapeError: scales that do not fit their weight.
 
     >>> params = {"layers.0.self_attn.v_proj.weight": np.float32([[0.6]])}
@@ -124,6 +124,12 @@ def weight_names(params):
 def input_scale_names(params):
     """Names of the scales of static input grids."""
     return [name for name in params if name.endswith(INPUT_SCALE)]
+
+
+def projection_weights(config):
+    """Names of the weights of all projections: of each layer seven, in the order of PROJECTIONS."""
+    layers = range(config["num_hidden_layers"])
+    return [[f"model.layers.{n}.{projection}.weight" for projection in PROJECTIONS.values()] for n in layers]
 
 
 def block_layers(params):

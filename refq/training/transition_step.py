@@ -14,7 +14,8 @@ def observed(codes, state, recipe, step, ops):
     """Compare the codes of this forward pass with those of the one before.
 
     Returns
-        report: dict: "rate", "running", "target" and "learning_rate", each scope -> float (the last two if scheduled).
+        report: dict: "rate" and "running", scope -> float; if scheduled "target", a float, and "learning_rate",
+            scope -> float.
         state: dict of "codes", "running" and "rates" after this step.
     """
     scheduled, before = recipe["transition"], state.get("codes", codes)

@@ -55,7 +55,7 @@ TASKS = {  # tool: (what it is for, to what)
     "towel": ("dry the", ("dog", "plates", "cups", "spoons", "baby")),
     "hose": ("water the", ("roses", "lawn", "beans", "tulips", "trees")),
 }
-NEEDS = {  # how one is: (what helps, the same said of a thing)
+NEEDS = {  # how one is: what is said of a thing that helps
     "hungry": "is something to eat",
     "thirsty": "is something to drink",
     "tired": "is soft to lie on",

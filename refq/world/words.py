@@ -8,7 +8,6 @@ class Person(NamedTuple):
 
     name: str
     he: str
-    him: str
     his: str
 
 
@@ -18,8 +17,8 @@ def table(text):
     return {head.strip(): tuple(rest.split(", ")) for head, rest in rows}
 
 
-PEOPLE = [Person(name, "he", "him", "his") for name in ("Tom", "Ben", "Sam", "Max", "Leo", "Finn", "Jack", "Paul")]
-PEOPLE += [Person(name, "she", "her", "her") for name in ("Mia", "Anna", "Nora", "Ella", "Rosa", "Ida", "Emma", "Lucy")]
+PEOPLE = [Person(name, "he", "his") for name in ("Tom", "Ben", "Sam", "Max", "Leo", "Finn", "Jack", "Paul")]
+PEOPLE += [Person(name, "she", "her") for name in ("Mia", "Anna", "Nora", "Ella", "Rosa", "Ida", "Emma", "Lucy")]
 ELDERS = ("Mom", "Dad", "Grandma", "Grandpa", "the teacher", "the farmer", "the baker")
 PETS = ("dog", "cat")
 

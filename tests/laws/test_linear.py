@@ -73,7 +73,7 @@ def test_a_packed_weight_is_the_weight_it_stands_for(engine, bits):
     assert (difference <= 2 * (24 + 5) * UNIT * magnitude).all()
     gx, gweight, gbias = engine.linear_vjp(normal(4, 2, 3, 5), x, packed, bias)
     expected = engine.linear_vjp(normal(4, 2, 3, 5), x, weight, bias)
-    np.testing.assert_allclose(gx, expected[0], atol=1e-3 * qmax)
+    np.testing.assert_allclose(gx, expected[0], atol=1e-5 * qmax)
     np.testing.assert_allclose(gbias, expected[2], atol=1e-5)
     assert gweight is None
 
