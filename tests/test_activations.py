@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import refq
 import refq_fast
 from refq import tape
-from refq.errors import GridError
+from refq.errors import GridError, NonFiniteError
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.model import load_model
 from refq.jobs.perplexity import cut_windows, score
@@ -174,6 +174,14 @@ def test_calibration_holds_all_that_passes(engine, model):
         layer = f"model.layers.0.self_attn.{name}_proj"
         assert (found[f"{layer}.input_scale"], found[f"{layer}.input_zero_point"]) == (scale, zero_point)
     assert all((refq.float16_scale(found[name]) == found[name]).all() for name in found if name.endswith("scale"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_input_that_is_not_finite_is_refused_by_its_layer(model):
+    params, config = model
+    name = "model.layers.1.post_attention_layernorm.weight"
+    with pytest.raises(NonFiniteError, match=r"inputs of model.layers.1.mlp.gate_proj reach from -inf to inf"):
+        input_grids(params | {name: params[name] * np.float32(np.inf)}, [TOKENS], 8, config, refq)
 
 
 STORIES = {  # perplexity of a story's 19 windows: float 3.7; (bits, static): how much more, at least and at most

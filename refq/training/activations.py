@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refq.errors import NonFiniteError
 from refq.grids.affine import integer_range
 from refq.ops.namespace import Replaced
 from refq.training.student import INPUT_SCALE, INPUT_ZERO_POINT, block_layers
@@ -82,6 +83,8 @@ def input_grids(weights, batches, bits, config, ops):
         ops: the engine.
     Returns
         dict: "<layer>.input_scale", float16-exact, and "<layer>.input_zero_point" int32, each (1,).
+    Raises
+        NonFiniteError: an input that is NaN or infinite; names the layer.
     """
     names, seen = {id(weights[f"{layer}.weight"]): layer for layer in block_layers(weights)}, {}
 
@@ -96,6 +99,8 @@ def input_grids(weights, batches, bits, config, ops):
         ops.llama_forward(weights, tokens, config, Replaced(ops, linear=linear))
     params = {}
     for layer, ends in seen.items():
+        if not np.isfinite(ends).all():
+            raise NonFiniteError(f"the inputs of {layer} reach from {ends[0]} to {ends[1]}; finite ones are needed")
         grid = ops.minmax(ends, *integer_range(bits), symmetric=False, scale_dtype="float16")
         params[layer + INPUT_SCALE], params[layer + INPUT_ZERO_POINT] = grid
     return params
