@@ -9,6 +9,9 @@ from refq.files.strict import read_bytes, read_json, shown
 
 CEILING = 2**28  # bytes of a tokenizer.json
 _SETTINGS = 2**24  # bytes of generation_config.json and tokenizer_config.json
+# bytes that the library takes to encode a byte of text, at most: measured with version 0.23 on twelve kinds of text.
+# Prose takes 100 to 145, and 200 with a pre-tokenizer; the most where every letter is a token, and a word
+_ENCODING, _IN_WORDS = 220, 450
 _HALF = "\ufffd"  # what a decoder writes for bytes that are no whole character, or not yet
 
 
@@ -29,6 +32,10 @@ class Tokenizer:
         ids = self._checked(list(ids))
         with _refusing(f"{self.path}: {shown(ids)} cannot be decoded"):
             return self._inner.decode(ids, skip_special_tokens=skip_special)
+
+    def memory(self, length):
+        """Bytes that `encode` takes for a text of `length` bytes, at most."""
+        return length * (_ENCODING if self._inner.pre_tokenizer is None else _IN_WORDS)
 
     def token_id(self, token):
         """The id of a token given as text, or None."""

@@ -1,39 +1,70 @@
 """A training text as one stream of tokens, and the batches that are cut from it: a function of text, seed and step."""
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
 from refq.errors import FileError, UsageError
+from refq.files.tokenizer import open_tokenizer
 from refq.jobs.perplexity import read_text
 from refq.jobs.progress import progress
 
 SEPARATOR = "<|endoftext|>"  # on a line of its own, between two documents
 
 
-def read_corpus(path, tokenizer):
-    """Every document as the tokenizer cuts it (with the token at its start that it puts there), one after the other.
+class Texts(NamedTuple):
+    """Texts as they were read, before they are cut into tokens.
+
+    paths: of the text to train on, and of the one to validate on, or None.
+    documents: of the first, without the spaces around them.
+    held_out: the second, or None.
+    digests: sha256 of both files, in hex.
+    tokenizer: see open_tokenizer.
+    """
+
+    paths: tuple
+    documents: list
+    held_out: str | None
+    digests: dict
+    tokenizer: object
+
+
+def open_texts(checkpoint, paths):
+    """Read a text to train on, and perhaps one to validate on.
 
     Parameters
-        path: a UTF-8 file; documents are divided by lines that hold SEPARATOR alone.
-        tokenizer: see open_tokenizer.
+        checkpoint: of the model whose tokenizer will cut them.
+        paths: (path, path or None) of UTF-8 files; documents of the first are divided by lines that hold SEPARATOR
+            alone.
     Returns
-        tokens: int32 (N,).
-        digest: sha256 of the file, in hex.
+        Texts.
     Raises
         FileError: not UTF-8, or without a document.
     """
-    text = read_text(path)
-    raw = text.encode()
-    documents = [document.strip() for document in _divided(text)]
-    parts = []
-    with progress(len(raw), "B", "tokenizing") as advance:
-        for document in filter(None, documents):
-            parts.append(np.array(tokenizer.encode(document), np.int32))
+    text, held_out = (None if path is None else read_text(path) for path in paths)
+    documents = [document for document in map(str.strip, _divided(text)) if document]
+    if not documents:
+        raise FileError(f"{paths[0]}: it holds no text")
+    digests = {"text": hashlib.sha256(text.encode()).hexdigest()}
+    if held_out is not None:
+        digests["validation"] = hashlib.sha256(held_out.encode()).hexdigest()
+    tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    return Texts(paths, documents, held_out, digests, tokenizer)
+
+
+def cut_documents(texts):
+    """Every document as the tokenizer cuts it (with the token at its start that it puts there), one after the other.
+
+    Returns
+        int32 (N,).
+    """
+    parts, total = [], sum(len(document.encode()) for document in texts.documents)
+    with progress(total, "B", "tokenizing") as advance:
+        for document in texts.documents:
+            parts.append(np.array(texts.tokenizer.encode(document), np.int32))
             advance(len(document.encode()))
-    if not parts:
-        raise FileError(f"{path}: it holds no text")
-    return np.concatenate(parts), hashlib.sha256(raw).hexdigest()
+    return np.concatenate(parts)
 
 
 def batch_at(tokens, step, batch, context, seed, shift=True):

@@ -1,7 +1,6 @@
 """Quantization-aware distillation of a model directory: the grid that is trained is the grid that is stored."""
 
 import functools
-import hashlib
 import math
 import os
 from typing import NamedTuple
@@ -10,15 +9,14 @@ import numpy as np
 
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
-from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
-from refq.jobs.corpus import batch_at, read_corpus, windows_in
+from refq.jobs.corpus import batch_at, cut_documents, open_texts, windows_in
 from refq.jobs.distillation import Distillation, recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.model import load_model
-from refq.jobs.perplexity import cut_windows, read_text, score
+from refq.jobs.perplexity import cut_windows, score
 from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
@@ -68,11 +66,12 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
     checkpoint, recipe = open_checkpoint(teacher), recipe_of(options, training)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
     digests, _ = check_inputs(checkpoint)
-    *texts, text_digests = read_texts(checkpoint, texts, training)
-    record = run_record(options, digests | text_digests) | {"command": "distill", "training": training._asdict()}
+    texts = open_texts(checkpoint, texts)
+    record = run_record(options, digests | texts.digests) | {"command": "distill", "training": training._asdict()}
     shards = plan_shards(plan_files(checkpoint, schemes), record)
     needed = bytes_needed(checkpoint, shards) + 20 * weight_count(checkpoint)
-    say(f"about {size(memory_needed(checkpoint, training))} of memory and {size(needed)} of disk are needed")
+    say(f"about {size(memory_needed(checkpoint, training, [texts]))} of memory and {size(needed)} of disk are needed")
+    texts = cut_texts(checkpoint, texts, training)
     with output.claim(target) as room:
         output.check_paths(teacher, out, run.resume or run.overwrite)
         if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
@@ -98,24 +97,21 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
     return history
 
 
-def read_texts(checkpoint, texts, training):
-    """(tokens to train on, windows to validate on or None, digests of the texts)."""
-    tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+def cut_texts(checkpoint, texts, training):
+    """(tokens to train on, windows to validate on or None) of Texts."""
     positions = checkpoint.config["max_position_embeddings"]
     if not 2 <= training.context <= positions:
         raise UsageError(f"--context {training.context}; this model takes 2..{positions}")
     if training.top_k > checkpoint.config["vocab_size"]:
         raise UsageError(f"--top-k {training.top_k}; this model has {checkpoint.config['vocab_size']} tokens")
-    tokens, digest = read_corpus(texts[0], tokenizer)
+    tokens, held_out = cut_documents(texts), None
     windows_in(tokens, training.context)
-    digests, held_out = {"text": digest}, None
-    if texts[1] is not None:
-        text = read_text(texts[1])
-        digests["validation"] = hashlib.sha256(text.encode()).hexdigest()
-        held_out = cut_windows(tokenizer.encode(text)[: training.val_tokens or None], training.context)
+    if texts.held_out is not None:
+        found = texts.tokenizer.encode(texts.held_out)[: training.val_tokens or None]
+        held_out = cut_windows(found, training.context)
         if not len(held_out):
-            raise UsageError(f"{texts[1]}: it is shorter than one window of --context {training.context}")
-    return tokens, held_out, digests
+            raise UsageError(f"{texts.paths[1]}: it is shorter than one window of --context {training.context}")
+    return tokens, held_out
 
 
 def start_student(weights, schemes, options, recipe, freeze, engine):
@@ -148,12 +144,19 @@ def weight_count(checkpoint):
     return sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
 
 
-def memory_needed(checkpoint, training):
-    """Bytes, roughly: weights, gradients, moments and codes of the student, the teacher, and one pass of both."""
+def memory_needed(checkpoint, training, texts):
+    """Bytes, roughly: ourselves and the texts; and then either what the tokenizer makes of the largest that it is given
+    at once, or weights, gradients, moments and codes of the student, the teacher, and one pass of both.
+
+    Parameters
+        texts: list of Texts.
+    """
     config, rows = checkpoint.config, training.batch * training.context
     layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
     passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
-    return 4 * (9 * weight_count(checkpoint) + passes) + 200_000_000
+    sizes = [len(part.encode()) for text in texts for part in (*text.documents, text.held_out or "")]
+    cutting = texts[0].tokenizer.memory(max(sizes))
+    return 200_000_000 + 4 * sum(sizes) + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
 
 
 def _cache(directory, record, tokens, config):

@@ -175,9 +175,11 @@ def disk_errors(out, needed):
         raise
     except OSError as error:
         if error.errno in FULL:
-            free = shutil.disk_usage(os.path.dirname(out)).free
-            text = f"{os.strerror(error.errno)}; {needed} bytes are needed in all, {free} are free; "
-            text += "with more room --resume continues"
+            folder = os.path.dirname(os.path.abspath(out))
+            while not os.path.isdir(folder):
+                folder = os.path.dirname(folder)
+            text = f"{needed} bytes are needed in all, {shutil.disk_usage(folder).free} are free"
+            text = f"{os.strerror(error.errno)}; {text}; with more room --resume continues"
             raise DiskFull(error.errno, text, out) from error
         error.filename = error.filename or out  # a descriptor has no name
         raise

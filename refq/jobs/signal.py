@@ -8,8 +8,8 @@ import numpy as np
 
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
-from refq.jobs.corpus import batch_at
-from refq.jobs.distill import Run, distill_model, memory_needed, read_texts, start_student
+from refq.jobs.corpus import batch_at, open_texts
+from refq.jobs.distill import Run, cut_texts, distill_model, memory_needed, start_student
 from refq.jobs.distillation import recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.model import load_model
@@ -70,9 +70,10 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,), outs=
     checkpoint = open_checkpoint(teacher)
     recipe = recipe_of(options, training)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
-    tokens, probe = _cut(checkpoint, texts, training)
+    found = [open_texts(checkpoint, (path, None)) for path in texts if path is not None]
     if outs is None:  # distill_model says it
-        say(f"about {size(memory_needed(checkpoint, training))} of memory are needed")
+        say(f"about {size(memory_needed(checkpoint, training, found))} of memory are needed")
+    tokens, probe = _cut(checkpoint, found, training)
     model = load_model(teacher, engine)
     config, weights = model
     probe = _batch(*probe, model, recipe, training, engine)
@@ -110,11 +111,11 @@ def joined(projections):
 
 def _cut(checkpoint, texts, training):
     """Tokens to train on, and (tokens, targets) of the probe, (windows, context) each."""
-    text, other = texts
-    tokens, context = read_texts(checkpoint, (text, None), training)[0], training.context
+    text, *other = texts
+    tokens, context = cut_texts(checkpoint, text, training)[0], training.context
     length = training.batch * context + 1
-    if other is not None:
-        probe = read_texts(checkpoint, (other, None), training)[0][:length]
+    if other:
+        probe = cut_texts(checkpoint, other[0], training)[0][:length]
     elif len(tokens) < length + 2 * context:
         raise UsageError(
             f"the text has {len(tokens)} tokens; {length} for the probe and at least {2 * context} to train on are "

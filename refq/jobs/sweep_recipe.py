@@ -24,7 +24,8 @@ from typing import NamedTuple
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.distill import read_texts
+from refq.jobs.corpus import open_texts
+from refq.jobs.distill import cut_texts
 from refq.jobs.distillation import recipe_of
 from refq.jobs.inputs import check_inputs
 from refq.jobs.perplexity import read_text
@@ -129,7 +130,7 @@ def check_sweep(recipe, scored, settings):
         if training is not None:
             recipe_of(options, training)
     for training in {training.context: training for _, training in settings if training is not None}.values():
-        read_texts(checkpoint, (recipe.text, None), training)
+        cut_texts(checkpoint, open_texts(checkpoint, (recipe.text, None)), training)
     _check_validation(recipe.val, checkpoint, *scored)
     files = {"text": recipe.text, "val": recipe.val} | {os.path.basename(task): task for task in recipe.tasks}
     return {"teacher": check_inputs(checkpoint)[0]} | {name: _digest(file) for name, file in files.items()}

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from refq.errors import CheckpointError, NonFiniteError
-from refq.files.safetensors import header_bytes, read_header
+from refq.files.safetensors import header_bytes, plan_offsets, read_header
 from refq.jobs import output
 from refq.jobs.journal import canonical, fingerprint
 from refq.training.trace import scores, states, traced
@@ -65,10 +65,12 @@ class Cache:
         if top_k:
             entries.append(("indices", "I32", (windows, context, top_k)))
         header = header_bytes(entries, {"refq": canonical(identity)})
-        os.makedirs(directory, exist_ok=True)
         self.path = os.path.join(directory, f"teacher-{fingerprint(identity)[:16]}.safetensors")
+        self.size = len(header) + plan_offsets(entries)[-1][1]
         if not os.path.exists(self.path):
-            self._begin(header, entries)
+            with output.disk_errors(self.path, self.size):
+                os.makedirs(directory, exist_ok=True)
+                self._begin(header, windows)
         found = read_header(self.path)
         if [(info.name, info.dtype, info.shape) for info in found.tensors.values()] != entries:
             raise CheckpointError(f"{self.path}: it is not the cache of this teacher and text; remove it")
@@ -108,20 +110,18 @@ class Cache:
     def _put(self, mapped, number, part):
         """Written, not stored through the map: on a full disk that would end the process without a word."""
         part = np.ascontiguousarray(part, mapped.dtype).reshape(-1).view(np.uint8)
-        output.write(self.file, part, mapped.offset + int(number) * part.nbytes)
+        with output.disk_errors(self.path, self.size):
+            output.write(self.file, part, mapped.offset + int(number) * part.nbytes)
 
     def _checksum(self, number):
         crc = zlib.crc32(np.ascontiguousarray(self.values[number]))
         return crc if self.indices is None else zlib.crc32(np.ascontiguousarray(self.indices[number]), crc)
 
-    def _begin(self, header, entries):
-        size = len(header) + sum(
-            int(np.prod(shape)) * {"U32": 4, "F16": 2, "I32": 4}[kind] for _, kind, shape in entries
-        )
+    def _begin(self, header, windows):
         new = f"{self.path}.{os.getpid()}"  # two runs may begin one cache at once; either file will do
         with open(new, "wb") as file:
-            file.write(header + bytes(4 * entries[0][2][0]))  # the checksums: reading a hole may need room as well
-            file.truncate(size)
+            file.write(header + bytes(4 * windows))  # the checksums: reading a hole may need room as well
+            file.truncate(self.size)
         os.replace(new, self.path)
 
 

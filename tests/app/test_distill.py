@@ -285,10 +285,71 @@ def test_a_full_disk_under_the_cache_is_said(teacher, text, tmp_path, monkeypatc
     monkeypatch.setattr(output, "write", full)  # what is stored through a map instead ends the process
     found = run("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache")
     assert found.exit_code == 4
+    [cache] = (tmp_path / "cache").iterdir()
+    assert f"refq: {cache}: No space left on device; {cache.stat().st_size} bytes are needed in all" in found.stderr
     assert "--resume continues" in found.stderr
     monkeypatch.undo()
     arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "cache")
     assert run("distill", teacher, tmp_path / "out", *arguments, "--resume").exit_code == 0
+
+
+def test_a_cache_for_which_there_is_no_room_is_named(teacher, text, tmp_path):
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)); import refq.__main__"
+    arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "caches" / "here", "--engine", "reference")
+    process = start("distill", teacher, tmp_path / "out", *arguments, python=["-c", limited])
+    _, said = process.communicate()
+    assert process.returncode == 4, said
+    assert re.search(r"refq: \S+/caches/here/teacher-\w+\.safetensors: File too large", said)
+
+
+def test_a_directory_of_caches_for_which_there_is_no_room_is_named(teacher, text, tmp_path, monkeypatch):
+    real = os.makedirs
+
+    def full(path, *args, **more):
+        if str(path).endswith("caches/here"):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        real(path, *args, **more)
+
+    monkeypatch.setattr(os, "makedirs", full)
+    arguments = ("--text", text, *OPTIONS, "--teacher-cache", tmp_path / "caches" / "here")
+    found = run("distill", teacher, tmp_path / "out", *arguments)
+    assert found.exit_code == 4
+    assert re.search(r"caches/here/teacher-\w+\.safetensors: No space left on device", found.stderr)
+
+
+LONG = """
+import sys
+from refq.app.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print("peak", 1024 * int(peak.split()[1]), file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one program is read from /proc")
+@pytest.mark.parametrize("part", ["--text", "--val"])
+@pytest.mark.parametrize("words", [False, True], ids=["whole", "words"])
+def test_memory_is_that_of_the_largest_document_too(words, part, text, tmp_path):
+    folder = small(tmp_path / "teacher", np.float32, vocab_size=24)
+    letters = {"type": "Split", "pattern": {"Regex": ""}, "behavior": "Isolated", "invert": False}
+    vocabulary = {letter: n for n, letter in enumerate("abcdefgh ")}
+    model = {"type": "BPE", "vocab": vocabulary, "merges": [], "unk_token": " "}
+    if words:
+        model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": " "}
+    tokenizer = {"version": "1.0", "pre_tokenizer": letters if words else None, "model": model}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (tmp_path / "long.txt").write_text("abcdefgh " * 100_000)
+    texts = {"--text": text, "--val": text} | {part: tmp_path / "long.txt"}
+    arguments = (*(str(word) for pair in texts.items() for word in pair), *OPTIONS, "--engine", "reference")
+    process = start("distill", folder, tmp_path / "out", *arguments, "--val-tokens", "64", python=["-c", LONG])
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    promised, unit = re.search(r"about (\S+) (\w)B of memory", said).groups()
+    promised, peak = float(promised) * {"M": 1e6, "G": 1e9}[unit], int(said.split("peak")[1])
+    assert peak < promised
+    assert promised > 200e6 + (450 if words else 220) * 899_999
 
 
 REFUSED = {
