@@ -5,8 +5,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from refq_fast.kernel import serial, summing
+from refq_fast.kernel import serial
 from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store, two_to_the
+from refq_fast.sums import total
 
 LOG2_E = np.float32(1.4426950408889634)
 LN2_HIGH = np.float32(22713 / 32768)  # 15 bits: its product with any exponent is exact
@@ -51,7 +52,7 @@ def scaled_exp_sum(x, top, scale, y):
     done = _vectors(x, top, scale, y)
     for j in range(done, len(x)):
         y[j] = exp((x[j] - top) * scale)
-    return _sum(y)
+    return total(y)
 
 
 def _vectors(x, top, scale, y):
@@ -81,16 +82,7 @@ def mean_distance(p, whole, t, top_t, s, top_s, terms):
     """
     for j in range(len(p)):
         terms[j] = p[j] * ((t[j] - top_t) - (s[j] - top_s)) if p[j] != 0 else p[j]
-    return _sum(terms) / whole
-
-
-@summing
-def _sum(y):
-    """A loop of its own: in one that also writes, the order of the sum would depend on where x and y lie in memory."""
-    total = y.dtype.type(0)
-    for j in range(len(y)):
-        total += y[j]
-    return total
+    return total(terms) / whole
 
 
 @serial
