@@ -12,7 +12,7 @@ from refq_fast.ranges.mse import mse
 from refq_fast.ranges.sqnr import sqnr
 from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
-from refq_fast.ops.attention import causal_attention, causal_attention_vjp
+from refq_fast.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp

@@ -10,6 +10,7 @@ from tests.support import both
 SURROGATES = {"fake_quantize", "lsq", "lsq_plus", "learned_range"}
 SURROGATES |= {"dynamic_fake_quantize", "normalized_lsq", "sigmoid_ste", "soft_fake_quantize"}
 ALLOWED = 1e-8  # relative
+MASK = np.array([[True, False, True, True], [True, True, False, False]])
 
 
 def _cases():
@@ -32,6 +33,7 @@ def _cases():
         "rope": ((real(2, 3, 4), *rotary), (0,)),
         "attention_scores": ((real(2, 2, 3, 1, 2), real(2, 2, 6, 2)), (0, 1)),  # the last query sees all keys
         "causal_attention": ((real(2, 2, 3, 4, 2), real(2, 2, 6, 2), real(2, 2, 6, 2)), (0, 1, 2)),
+        "attention": ((real(2, 2, 3, 2), real(2, 2, 4, 2), real(2, 2, 4, 2), MASK), (0, 1, 2)),
         "silu": ((real(2, 7) * 3,), (0,)),
         "swiglu": ((real(2, 7) * 3, real(2, 7)), (0, 1)),
         "gelu": ((real(2, 7) * 3,), (0,)),

@@ -1,7 +1,7 @@
 """The operations of the models as one namespace: what a forward page is written against."""
 
 from refq.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
-from refq.ops.attention import causal_attention, causal_attention_vjp
+from refq.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp
 from refq.ops.attention_scores import attention_scores, attention_scores_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
@@ -33,6 +33,8 @@ __all__ = [
     "attention_scores_vjp",
     "causal_attention",
     "causal_attention_vjp",
+    "attention",
+    "attention_vjp",
     "silu",
     "silu_vjp",
     "swiglu",

@@ -102,6 +102,18 @@ def causal_attention(q, k, v):
     return q, k, checks.same_shape("v", checks.as_float_like("v", v, q), "k", k.shape)
 
 
+def attention(q, k, v, mask):
+    """q (B, H, T, d), k and v (B, H, S, d), mask (B, S) of truth values."""
+    q = _axes("q", checks.as_float("q", q), "B", "H", "T", "d")
+    k, v = (_axes(name, checks.as_float_like(name, x, q), "B", "H", "S", "d") for name, x in (("k", k), ("v", v)))
+    B, H, _, d = q.shape
+    S = k.shape[2]
+    checks.same_shape("k", k, f"q of shape {q.shape}", (B, H, S, d))
+    if S < 1 or d < 1:
+        raise ShapeError(f"k has {S} positions of width {d}; 1 and more are needed")
+    return q, k, checks.same_shape("v", v, "k", k.shape), truth("mask", mask, (B, S))
+
+
 def swiglu(gate, up):
     """gate and up of one shape and dtype."""
     gate = checks.as_float("gate", gate)
@@ -157,6 +169,14 @@ def number(name, value):
 def vector(name, value, x, length):
     """A vector of this length, in the dtype of x."""
     return checks.same_shape(name, checks.as_float_like(name, value, x), "its partner", (length,))
+
+
+def truth(name, value, shape):
+    """Truth values of this shape; numbers are refused, for what they mean differs between programs."""
+    value = np.asarray(value)
+    if value.dtype != np.bool_:
+        raise DtypeError(f"{name} is {value.dtype}; bool is needed")
+    return checks.same_shape(name, value, "its partner", shape)
 
 
 def _axes(name, x, *axes):

@@ -1,31 +1,14 @@
-"""Twins of refq.ops.attention: a few queries at a time, so that nothing of size T by S is ever stored.
-
-float32: the queries of a tile, LANES of the R T of a head, are the lanes of a vector; scores stand one vector a key.
-"""
+"""Twins of refq.ops.attention: a few queries at a time, so that nothing of size T by S is ever stored."""
 
 import numpy as np
 
 from refq.ops import arguments
+from refq.ops.attention import attention as attend_to_all
+from refq.ops.attention import attention_vjp as attend_to_all_vjp
 from refq.ops.attention import causal_attention as attend
 from refq.ops.attention import causal_attention_vjp as attend_vjp
-from refq_fast import blas, threads
-from refq_fast.exponential import decay
-from refq_fast.kernel import serial
-from refq_fast.simd import (
-    LANES,
-    ROWS,
-    add_products,
-    fma,
-    load_block,
-    load_floats,
-    maximum,
-    splat,
-    store,
-    store_block,
-    turn,
-    where,
-    zero_block,
-)
+from refq_fast import attention_tiles, blas, threads
+from refq_fast.simd import LANES, ROWS
 
 PIECE = 2**22  # multiplications a task at least
 QUERIES = 128  # at a time, where refq's formula computes
@@ -38,15 +21,13 @@ def causal_attention(q, k, v):
     Spec: causal_attention
     """
     q, k, v = arguments.causal_attention(q, k, v)
-    y, S = np.empty(q.shape, q.dtype), k.shape[2]
+    y = np.empty(q.shape, q.dtype)
     q, k, v, by_heads = *(_joined(x) for x in (q, k, v)), _joined(y)
     if _many(q):
-        k, v = _padded(k), _padded(v)
-        tiles = len(q) * _tiles(q)
-        pieces = threads.cuts(tiles, min(tiles, k.size * _tiles(q) * LANES // PIECE))
-        threads.each(lambda cut: _attend(q, k, v, S, by_heads, cut.start, cut.stop), pieces)
+        _tiled(q, k, v, _all_keys(k), True, by_heads)
     else:
-        blas.each(lambda heads: _pieces(q[heads], k[heads], v[heads], by_heads[heads]), _cuts(q, S))
+        cuts = _cuts(q, k.shape[1])
+        blas.each(lambda heads: _pieces(q[heads], k[heads], v[heads], by_heads[heads]), cuts)
     return y
 
 
@@ -62,12 +43,87 @@ def causal_attention_vjp(g, q, k, v):
     gradients = np.empty(q.shape, q.dtype), np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
     g, q, k, v, gq, gk, gv = (_joined(x) for x in (g, q, k, v, *gradients))
     if _many(q):
-        keys, values = _padded(k), _padded(v)
-        pieces = threads.cuts(len(q), min(len(q), keys.size * _tiles(q) * LANES // PIECE))
-        threads.each(lambda n: _attend_vjp(g[n], q[n], keys[n], values[n], gq[n], gk[n], gv[n]), pieces)
+        _tiled_vjp(g, q, k, v, _all_keys(k), True, (gq, gk, gv))
     else:
         blas.each(lambda n: _pieces_vjp(g[n], q[n], k[n], v[n], gq[n], gk[n], gv[n]), _cuts(q, k.shape[1]))
     return gradients
+
+
+def attention(q, k, v, mask):
+    """Twin of refq.attention.
+
+    Many float32 queries: as causal_attention, on the keys that are seen, put in front. Otherwise refq's formula.
+    Spec: attention
+    """
+    q, k, v, mask = arguments.attention(q, k, v, mask)
+    y, heads = np.zeros(q.shape, q.dtype), _joined(q)[:, None]
+    if _many(heads):
+        order, lengths = _seen_first(mask, q.shape[1])
+        k, v = (_joined(np.take_along_axis(x, order, axis=2)) for x in (k, v))
+        _tiled(heads, k, v, lengths, False, _joined(y)[:, None])
+    else:
+
+        def compute(n):
+            y[n] = attend_to_all(q[n], k[n], v[n], mask[n])
+
+        blas.each(compute, _cuts(q, k.shape[2]))
+    return y
+
+
+def attention_vjp(g, q, k, v, mask):
+    """Twin of refq.attention_vjp.
+
+    As attention.
+    Spec: attention_vjp
+    """
+    q, k, v, mask = arguments.attention(q, k, v, mask)
+    g = arguments.incoming(g, q, q.shape)
+    gradients = gq, gk, gv = [np.zeros(x.shape, x.dtype) for x in (q, k, v)]
+    heads = _joined(q)[:, None]
+    if _many(heads):
+        order, lengths = _seen_first(mask, q.shape[1])
+        k, v = (np.take_along_axis(x, order, axis=2) for x in (k, v))
+        parts = np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
+        g, by_heads = (_joined(x)[:, None] for x in (g, gq))
+        _tiled_vjp(g, heads, _joined(k), _joined(v), lengths, False, (by_heads, *map(_joined, parts)))
+        for whole, part in zip((gk, gv), parts, strict=True):
+            np.put_along_axis(whole, order, part, axis=2)
+    else:
+
+        def compute(n):
+            gq[n], gk[n], gv[n] = attend_to_all_vjp(g[n], q[n], k[n], v[n], mask[n])
+
+        blas.each(compute, _cuts(q, k.shape[2]))
+    return tuple(gradients)
+
+
+def _tiled(q, k, v, lengths, causal, y):
+    k, v = _padded(k), _padded(v)
+    tiles = len(q) * _tiles(q)
+    pieces = threads.cuts(tiles, min(tiles, k.size * _tiles(q) * LANES // PIECE))
+    threads.each(lambda cut: attention_tiles.attend(q, k, v, lengths, causal, y, cut.start, cut.stop), pieces)
+
+
+def _tiled_vjp(g, q, k, v, lengths, causal, gradients):
+    k, v = _padded(k), _padded(v)
+
+    def compute(cut):
+        parts = (part[cut] for part in gradients)
+        attention_tiles.attend_vjp(g[cut], q[cut], k[cut], v[cut], lengths[cut], causal, *parts)
+
+    threads.each(compute, threads.cuts(len(q), min(len(q), k.size * _tiles(q) * LANES // PIECE)))
+
+
+def _all_keys(k):
+    """The number of keys of each head."""
+    return np.full(len(k), k.shape[1])
+
+
+def _seen_first(mask, H):
+    """Places of the keys (B, 1, most seen, 1), those that are seen in front, in order; how many each head sees."""
+    lengths = mask.sum(axis=1)
+    order = np.argsort(~mask, axis=1, kind="stable")[:, : max(1, lengths.max(initial=0))]
+    return order[:, None, :, None], np.repeat(lengths, H)
 
 
 def _joined(x):
@@ -114,157 +170,3 @@ def _windows(T, S):
     for first in range(0, T, QUERIES):
         last = min(first + QUERIES, T)
         yield slice(first, last), slice(0, S - T + last)
-
-
-@serial
-def _attend(q, k, v, S, y, first, last):
-    """Tiles first..last-1, over all heads."""
-    R, T, d = q.shape[1:]
-    width, wide, tiles = k.shape[2], _wide(d), (R * T + LANES - 1) // LANES
-    rows, columns = np.zeros(LANES * wide, np.float32), np.empty(max(width, wide) * LANES, np.float32)
-    scores, limits = np.empty(k.shape[1] * LANES, np.float32), np.empty(LANES, np.float32)
-    scale = np.full(LANES, d**-0.5, np.float32)
-    for tile in range(first, last):
-        head, start = tile // tiles, tile % tiles * LANES
-        seen = _look(S, T, start, limits)
-        _gather(q[head].reshape(-1), start, d, scale, rows, columns)
-        _score(columns, k[head].reshape(-1), d, width, seen, scores)
-        total = _probabilities(limits, seen, scores)
-        _mix(scores, v[head].reshape(-1), width, seen, columns)
-        _scatter(columns, splat(np.float32(1)) / total, start, d, rows, y[head].reshape(-1))
-
-
-@serial
-def _attend_vjp(g, q, k, v, gq, gk, gv):
-    """All tiles of some heads."""
-    R, T, d = q.shape[1:]
-    S, width, wide = gk.shape[1], k.shape[2], _wide(d)
-    rows, columns = np.zeros(LANES * wide, np.float32), np.empty(max(width, wide) * LANES, np.float32)
-    queries, gy = np.zeros(LANES * wide, np.float32), np.zeros(LANES * wide, np.float32)
-    p, gscores = np.empty(k.shape[1] * LANES, np.float32), np.empty(k.shape[1] * LANES, np.float32)
-    sum_k, sum_v = np.empty((k.shape[1], wide), np.float32), np.empty((k.shape[1], wide), np.float32)
-    limits, share, scale = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.full(LANES, d**-0.5, np.float32)
-    for head in range(len(q)):
-        sum_k[:], sum_v[:] = 0, 0
-        keys, values = k[head].reshape(-1), v[head].reshape(-1)
-        for start in range(0, R * T, LANES):
-            seen = _look(S, T, start, limits)
-            _gather(q[head].reshape(-1), start, d, scale, queries, columns)
-            _score(columns, keys, d, width, seen, p)
-            total = _probabilities(limits, seen, p)
-            store(share, 0, splat(np.float32(1)) / total)  # p is not divided by total: g is
-            _gather(g[head].reshape(-1), start, d, share, gy, columns)
-            _score(columns, values, d, width, seen, gscores)
-            _slopes(p, load_floats(share, 0), seen, gscores)
-            _mix(gscores, keys, width, seen, columns)
-            _scatter(columns, load_floats(scale, 0), start, d, rows, gq[head].reshape(-1))
-            _add_outer(gscores, queries, wide, seen, sum_k.reshape(-1))
-            _add_outer(p, gy, wide, seen, sum_v.reshape(-1))
-        gk[head], gv[head] = sum_k[:S, :d], sum_v[:S, :d]
-
-
-@serial
-def _wide(d):
-    """d in whole vectors."""
-    return (d + LANES - 1) // LANES * LANES
-
-
-@serial
-def _look(S, T, start, limits):
-    """The last key that each query of a tile sees; how many keys any of them sees, to the end of their block."""
-    last = 0
-    for n in range(LANES):
-        limit = S - T + (start + n) % T
-        limits[n], last = limit, max(last, limit)
-    return (last + ROWS) // ROWS * ROWS
-
-
-@serial
-def _gather(x, start, d, factor, rows, columns):
-    """Rows of a tile, each times its factor, and the same as columns; 0 beyond the last."""
-    wide, whole = len(rows) // LANES, d // LANES * LANES
-    count = min(LANES, len(x) // d - start)
-    rows[count * wide :] = 0
-    for n in range(count):
-        for j in range(0, whole, LANES):
-            store(rows, n * wide + j, load_floats(x, (start + n) * d + j) * splat(factor[n]))
-        for j in range(whole, d):
-            rows[n * wide + j] = x[(start + n) * d + j] * factor[n]
-    for j in range(0, wide, LANES):
-        turn(rows, j, wide, columns, j * LANES, LANES)
-
-
-@serial
-def _scatter(columns, factor, start, d, rows, x):
-    """Columns of a tile times a vector, as rows."""
-    wide, whole = len(rows) // LANES, d // LANES * LANES
-    for j in range(0, d * LANES, LANES):
-        store(columns, j, load_floats(columns, j) * factor)
-    for j in range(0, wide, LANES):
-        turn(columns, j * LANES, LANES, rows, j, wide)
-    for n in range(min(LANES, len(x) // d - start)):
-        for j in range(0, whole, LANES):
-            store(x, (start + n) * d + j, load_floats(rows, n * wide + j))
-        for j in range(whole, d):
-            x[(start + n) * d + j] = rows[n * wide + j]
-
-
-@serial
-def _score(queries, k, d, width, seen, scores):
-    """scores[s] = the products of all queries with key s."""
-    for s in range(0, seen, ROWS):
-        sums = zero_block()
-        for j in range(d):
-            sums = add_products(sums, load_floats(queries, j * LANES), k, s * width + j, width)
-        store_block(scores, s * LANES, LANES, sums)
-
-
-@serial
-def _probabilities(limits, seen, scores):
-    """exp(score - the largest of its query), 0 for the future, in place of the scores; and their sums."""
-    limit, hidden = load_floats(limits, 0), splat(np.float32(-np.inf))
-    for s in range(int(limits.min()) + 1, seen):
-        score = load_floats(scores, s * LANES)
-        store(scores, s * LANES, where(splat(np.float32(s)), limit, score, hidden))
-    top, total = load_floats(scores, 0), splat(np.float32(0))
-    for at in range(LANES, seen * LANES, LANES):
-        top = maximum(load_floats(scores, at), top)
-    for at in range(0, seen * LANES, LANES):
-        e = decay(load_floats(scores, at) - top)
-        store(scores, at, e)
-        total = total + e
-    return total
-
-
-@serial
-def _mix(scores, v, width, seen, mixed):
-    """mixed[j] = the sum of scores[s] * v[s, j], ROWS numbers j at a time."""
-    for first in range(0, width, ROWS):
-        j = min(first, width - ROWS)
-        sums = zero_block()
-        for s in range(seen):
-            sums = add_products(sums, load_floats(scores, s * LANES), v, s * width + j, 1)
-        store_block(mixed, j * LANES, LANES, sums)
-
-
-@serial
-def _slopes(p, share, seen, gp):
-    """p * (gp - sum(p * gp)) in place of gp, p here being p times share."""
-    a, b = splat(np.float32(0)), splat(np.float32(0))
-    for at in range(0, seen * LANES, 2 * LANES):  # two sums, so that an addition does not wait for the one before
-        a = fma(load_floats(p, at), load_floats(gp, at), a)
-        b = fma(load_floats(p, at + LANES), load_floats(gp, at + LANES), b)
-    mean = (a + b) * share
-    for at in range(0, seen * LANES, LANES):
-        store(gp, at, load_floats(p, at) * (load_floats(gp, at) - mean))
-
-
-@serial
-def _add_outer(scores, rows, wide, seen, sums):
-    """sums[s] += the sum over queries n of scores[s, n] * rows[n]."""
-    for s in range(0, seen, ROWS):
-        for j in range(0, wide, LANES):
-            block = load_block(sums, s * wide + j, wide)
-            for n in range(LANES):
-                block = add_products(block, load_floats(rows, n * wide + j), scores, s * LANES + n, LANES)
-            store_block(sums, s * wide + j, wide, block)

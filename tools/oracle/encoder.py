@@ -1,7 +1,7 @@
 """The operations of encoders at 50 digits."""
 
 from tools.oracle.numbers import Array, rows
-from tools.oracle.ops import bounded_list
+from tools.oracle.ops import bounded_list, dot, softmax_row
 from tools.oracle.reals import Real, bounded, constant, erf, gradients, lift, mp, sqrt, total
 from tools.oracle.reals import tanh as hyperbolic
 
@@ -61,6 +61,25 @@ def tanh_vjp(g, x):
 
 def tanh_of(x):
     return Array("float32", x.shape, [hyperbolic(v) for v in x.data])
+
+
+def attention(q, k, v, mask):
+    return bounded(attention_of(lift(q), lift(k), lift(v), mask))
+
+
+def attention_vjp(g, q, k, v, mask):
+    return bounded_list(gradients(lambda *arrays: attention_of(*arrays, mask), g, (q, k, v)))
+
+
+def attention_of(q, k, v, mask):
+    B, H, T, d = q.shape
+    keys, values, visible, data = rows(k), rows(v), rows(mask), []
+    scale, S = constant(1 / mp.sqrt(d)), k.shape[2]
+    for n, query in enumerate(rows(q)):
+        head, seen = n // T * S, [s for s in range(S) if visible[n // (H * T)][s]]
+        p = softmax_row([dot(query, keys[head + s]) * scale for s in seen]) if seen else []
+        data += [dot(p, [values[head + s][j] for s in seen]) for j in range(d)]
+    return Array("float32", q.shape, data)
 
 
 def _mean(numbers):
