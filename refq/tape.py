@@ -47,6 +47,9 @@ class Tensor:
         back = np.argsort(np.array(axes, int) % max(self.value.ndim, 1))  # an axis may be counted from the end
         return record(lambda x: x.transpose(*axes), lambda g, x: g.transpose(*back), self)
 
+    def __getitem__(self, index):
+        return record(lambda x: x[index], lambda g, x: _placed(g, index, x.shape), self)
+
 
 def record(function, vjp, *args):
     """function(*args), as a Tensor that knows vjp if any of the arguments is one."""
@@ -112,6 +115,13 @@ def unbroadcast(g, shape):
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     repeated = tuple(axis for axis, n in enumerate(shape) if n == 1 and g.shape[axis] != 1)
     return g.sum(axis=repeated, keepdims=True)
+
+
+def _placed(g, index, shape):
+    """The gradient of an array of `shape` of which g's part was taken: 0 elsewhere."""
+    whole = np.zeros(shape, g.dtype)
+    np.add.at(whole, index, g)  # an index may name a place twice
+    return whole
 
 
 def lift(ops):

@@ -157,6 +157,12 @@ def test_a_transposition_is_undone(axes):
     np.testing.assert_array_equal(found.transpose(*axes), g)
 
 
+def test_a_part_of_a_tensor():
+    x = tape.Tensor(np.arange(6.0).reshape(2, 3))
+    [g] = tape.backward([(x[:, 0], np.array([1.0, 2.0])), (x[np.array([1, 1])], np.ones((2, 3)))], [x])
+    assert g.tolist() == [[1, 0, 0], [4, 2, 2]]
+
+
 def test_constants_alone_give_an_array():
     assert isinstance(tape.lift(refq).silu(np.zeros(2)), np.ndarray)
 

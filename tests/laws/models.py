@@ -1,4 +1,4 @@
-"""Small seeded LLaMA models for tests."""
+"""Small seeded models for tests, LLaMA and BERT."""
 
 import numpy as np
 
@@ -39,3 +39,35 @@ def seeded_model(seed, layers=2, K=1, R=2, d=4, D=8, F=12, V=11, tied=True, bias
 def wide(params):
     """The same model in float64."""
     return {name: array.astype(np.float64) for name, array in params.items()}
+
+
+def seeded_bert(seed, layers=2, H=2, D=4, F=6, V=11, positions=8, width=None, shared=False, pooler=True, act="gelu"):
+    """(params, config) of a small BERT; `width` is that of a factorised embedding."""
+    random = np.random.default_rng(seed)
+    params = {}
+
+    def linear(name, out, inputs):
+        params[f"{name}.weight"] = (random.standard_normal((out, inputs)) * 0.5).astype(np.float32)
+        params[f"{name}.bias"] = (random.standard_normal(out) * 0.5).astype(np.float32)
+
+    def norm(name, size):
+        params[f"{name}.weight"] = 1 + (random.standard_normal(size) * 0.3).astype(np.float32)
+        params[f"{name}.bias"] = (random.standard_normal(size) * 0.3).astype(np.float32)
+
+    for name, rows in (("word", V), ("position", positions), ("token_type", 2)):
+        table = random.standard_normal((rows, width or D)).astype(np.float32)
+        params[f"embeddings.{name}_embeddings.weight"] = table
+    norm("embeddings.LayerNorm", width or D)
+    if width:
+        linear("encoder.embedding_hidden_mapping_in", D, width)
+    for layer in range(1 if shared else layers):
+        for part in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            linear(f"encoder.layer.{layer}.{part}", D, D)
+        norm(f"encoder.layer.{layer}.attention.output.LayerNorm", D)
+        linear(f"encoder.layer.{layer}.intermediate.dense", F, D)
+        linear(f"encoder.layer.{layer}.output.dense", D, F)
+        norm(f"encoder.layer.{layer}.output.LayerNorm", D)
+    if pooler:
+        linear("pooler.dense", D, D)
+    config = {"num_hidden_layers": layers, "num_attention_heads": H, "layer_norm_eps": 1e-12}
+    return params, config | {"hidden_act": act, "shared_layers": shared}

@@ -1,5 +1,6 @@
-"""LLaMA at 50 digits."""
+"""LLaMA and BERT at 50 digits."""
 
+from tools.oracle.encoder import attention_of, gelu_of, gelu_tanh_of, layer_norm_of, tanh_of
 from tools.oracle.numbers import Array, Bounded, rows
 from tools.oracle.ops import (
     bounded_list,
@@ -107,3 +108,42 @@ def _joined(past, new):
 
 def _plus(a, b):
     return Array(a.dtype, a.shape, [p + q for p, q in zip(a.data, b.data, strict=True)])
+
+
+def bert_forward(params, tokens, mask, config, types=None):
+    hidden, pooled = bert_of(lifted(params), tokens, mask, config, types)
+    return bounded_list([hidden, pooled])
+
+
+def bert_of(weights, tokens, mask, config, types):
+    """The states of all tokens, and the pooled one or None."""
+    B, T = tokens.shape
+    types = types or tokens._replace(data=[0] * (B * T))
+    positions = tokens._replace(data=list(range(T)) * B)
+
+    def table(name, places):
+        return embed(places, weights[f"embeddings.{name}_embeddings.weight"])
+
+    def linear(name, x):
+        return linear_of(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+
+    def norm(name, x):
+        return layer_norm_of(x, weights[f"{name}.weight"], weights[f"{name}.bias"], config["layer_norm_eps"])
+
+    x = _plus(_plus(table("word", tokens), table("position", positions)), table("token_type", types))
+    x = norm("embeddings.LayerNorm", x)
+    if "encoder.embedding_hidden_mapping_in.weight" in weights:
+        x = linear("encoder.embedding_hidden_mapping_in", x)
+    act = {"gelu": gelu_of, "gelu_tanh": gelu_tanh_of}[config["hidden_act"]]
+    for number in range(config["num_hidden_layers"]):
+        layer, H = f"encoder.layer.{0 if config['shared_layers'] else number}", config["num_attention_heads"]
+        parts = (linear(f"{layer}.attention.self.{part}", x) for part in ("query", "key", "value"))
+        q, k, v = (_heads_first(part, H, part.shape[-1] // H) for part in parts)
+        h = linear(f"{layer}.attention.output.dense", _heads_last(attention_of(q, k, v, mask)))
+        x = norm(f"{layer}.attention.output.LayerNorm", _plus(x, h))
+        h = linear(f"{layer}.output.dense", act(linear(f"{layer}.intermediate.dense", x)))
+        x = norm(f"{layer}.output.LayerNorm", _plus(x, h))
+    if "pooler.dense.weight" not in weights:
+        return x, None
+    first = Array(x.dtype, (B, x.shape[-1]), [v for row in rows(x)[::T] for v in row])
+    return x, tanh_of(linear("pooler.dense", first))
