@@ -46,7 +46,8 @@ def sample_model(model, out, engine, settings=Settings(), resume=False, overwrit
         FileError: a model, or a run to resume, that is not as it should be.
         NonFiniteError: logits that are not finite.
 
-    Source: Liu et al. 2023 (2305.17888), LLM-QAT: distillation from generations of the pre-trained model.
+    Source: Liu et al. 2023 (2305.17888), LLM-QAT, for distillation from generations of the pre-trained model. Theirs
+    begin with a random token, not with the start token.
     """
     check_settings(settings)
     target, checkpoint = output.check_file(model, out), open_checkpoint(model)
