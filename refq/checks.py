@@ -130,16 +130,16 @@ def group_size(size, axis, length):
     return int(size)
 
 
-def codes_to_pack(q, bits):
+def codes_to_pack(q, bits, smallest=2):
     """Codes (..., n) that fit `bits` bits in two's complement, as int32; and the width."""
-    bits = bit_width(bits)
+    bits = bit_width(bits, smallest)
     q = within(f"q of {bits} bits", has_axis("q", as_integer("q", q)), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return q.astype(np.int32, copy=False), bits
 
 
-def packed_codes(packed, dtype, bits, length):
+def packed_codes(packed, dtype, bits, length, smallest=2):
     """Packed numbers of type `dtype`, their width in bits and how many the last axis holds."""
-    bits, length = bit_width(bits), count("length", length)
+    bits, length = bit_width(bits, smallest), count("length", length)
     packed = has_axis("packed", np.asarray(packed))
     if packed.dtype != dtype:
         raise DtypeError(f"packed is {packed.dtype}; {np.dtype(dtype)} is needed")

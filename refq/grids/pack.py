@@ -12,11 +12,11 @@ def pack_codes(q, bits):
 
     Parameters
         q: integer codes (..., n), -2**(bits-1) .. 2**(bits-1) - 1.
-        bits: int, 2..8.
+        bits: int, 1..8.
     Returns
         packed: uint8 (..., ceil(n * bits / 8)); unused bits at the end are 0.
     Raises
-        GridError: bits outside 2..8, or a code that does not fit them.
+        GridError: bits outside 1..8, or a code that does not fit them.
         ShapeError: q has no axis.
 
     >>> pack_codes(np.int32([1, 2, -1]), 4)
@@ -25,7 +25,7 @@ def pack_codes(q, bits):
     Source: our choice.
     Spec: pack_codes
     """
-    q, bits = checks.codes_to_pack(q, bits)
+    q, bits = checks.codes_to_pack(q, bits, smallest=1)
     return np.packbits(_bits(q, bits), axis=-1, bitorder="little")
 
 
@@ -36,12 +36,12 @@ def unpack_codes(packed, bits, length):
 
     Parameters
         packed: uint8 (..., ceil(length * bits / 8)).
-        bits: int, 2..8.
+        bits: int, 1..8.
         length: int, codes along the last axis.
     Returns
         q: int32 (..., length).
     Raises
-        GridError: bits outside 2..8.
+        GridError: bits outside 1..8.
         ShapeError: the last axis of packed is not as long as `length` codes need.
         FormatError: an unused bit at the end is not 0.
 
@@ -51,7 +51,7 @@ def unpack_codes(packed, bits, length):
     Source: our choice.
     Spec: unpack_codes
     """
-    packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length)
+    packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length, smallest=1)
     u = _numbers(packed, bits, length)
     return np.where(u < 2 ** (bits - 1), u, u - 2**bits)
 

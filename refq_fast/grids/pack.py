@@ -13,7 +13,7 @@ def pack_codes(q, bits):
     One pass over q, parallel over rows; 4 and 8 bits have loops of their own.
     Spec: pack_codes
     """
-    q, bits = checks.codes_to_pack(q, bits)
+    q, bits = checks.codes_to_pack(q, bits, smallest=1)
     return _packed(q, bits, 0, -(-q.shape[-1] * bits // 8))
 
 
@@ -23,7 +23,7 @@ def unpack_codes(packed, bits, length):
     One pass over the bytes, parallel over rows.
     Spec: unpack_codes
     """
-    packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length)
+    packed, bits, length = checks.packed_codes(packed, np.uint8, bits, length, smallest=1)
     return _unpacked(packed, bits, length, 2 ** (bits - 1))
 
 

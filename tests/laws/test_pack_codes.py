@@ -9,15 +9,15 @@ from tests.support import both, int_arrays
 
 
 @st.composite
-def arguments(draw):
-    bits = draw(st.integers(2, 8))
+def arguments(draw, smallest=1):
+    bits = draw(st.integers(smallest, 8))
     shape = draw(st.sampled_from([(0,), (1,), (5,), (3, 8), (2, 3, 11), (2, 33), (0, 4)]))
     return {"q": draw(int_arrays(shape, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)), "bits": bits}
 
 
-def edges():
+def edges(smallest=1):
     random = np.random.default_rng(0)
-    for bits in range(2, 9):
+    for bits in range(smallest, 9):
         for shape in ((3, 31), (65, 33), (2, 8193), (1, 70001)):
             yield {"q": random.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), shape).astype(np.int32), "bits": bits}
 

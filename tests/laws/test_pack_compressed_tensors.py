@@ -8,8 +8,13 @@ from tests.laws import test_pack_codes
 from tests.laws.test_pack_codes import stream
 from tests.support import both
 
-arguments = test_pack_codes.arguments
-edges = test_pack_codes.edges
+
+def arguments():
+    return test_pack_codes.arguments(smallest=2)
+
+
+def edges():
+    return test_pack_codes.edges(smallest=2)
 
 
 @both

@@ -11,11 +11,11 @@ from tests.support import both
 
 
 def arguments():
-    return test_pack_codes.arguments().map(_packed)
+    return test_pack_codes.arguments(smallest=2).map(_packed)
 
 
 def edges():
-    return map(_packed, test_pack_codes.edges())
+    return map(_packed, test_pack_codes.edges(smallest=2))
 
 
 def _packed(arguments):

@@ -68,7 +68,10 @@ const whole = (name, q) => {
 const finite = (name, x) => { need(x.data.every(Number.isFinite), "NonFiniteError", `${name} holds NaN or infinity`); return x; };
 const same = (name, x, shape) => { need(String(x.shape) === String(shape), "ShapeError", `${name} has another shape`); return x; };
 const within = (name, q) => { need(q.data.every(v => Math.abs(v) <= LIMIT), "GridError", `${name} is beyond 2**20`); return q; };
-const width = (bits, largest = 8) => { need(isInteger(bits), "DtypeError", "bits"); need(bits >= 2 && bits <= largest, "GridError", `bits 2..${largest}`); };
+const width = (bits, largest = 8, smallest = 2) => {
+  need(isInteger(bits), "DtypeError", "bits");
+  need(bits >= smallest && bits <= largest, "GridError", `bits ${smallest}..${largest}`);
+};
 const vectors = x => { need(x.shape.length > 0 && last(x.shape) > 0, "ShapeError", "a last axis is needed"); return last(x.shape); };
 
 function rint(v) { // ties to even
