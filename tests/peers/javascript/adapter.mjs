@@ -202,7 +202,7 @@ function stream(numbers, bits, unit) { // little-endian bit stream in units of 8
 }
 
 function pack(q, bits, unit, dtype, offset) {
-  width(bits);
+  width(bits, 8, unit === 8 ? 1 : 2);
   whole("q", q);
   need(q.shape.length > 0, "ShapeError", "a last axis is needed");
   const half = 2 ** (bits - 1), n = last(q.shape), data = [];
@@ -215,7 +215,7 @@ function pack(q, bits, unit, dtype, offset) {
 }
 
 function unpack(packed, bits, length, unit, dtype, number) {
-  width(bits);
+  width(bits, 8, unit === 8 ? 1 : 2);
   need(isArray(packed) && packed.dtype === dtype, "DtypeError", `packed must be ${dtype}`);
   need(isInteger(length), "DtypeError", "length");
   const words = last(packed.shape), data = [];
@@ -338,6 +338,7 @@ function linear({ x, weight, bias = null }) {
 }
 
 function quantized_matmul({ x, packed, scale, zero_point, bits }) {
+  width(bits);
   const n = vectors(real("x", x)), q = unpack_codes({ packed, bits, length: n }), out = packed.shape[0];
   need(packed.shape.length === 2 && scale.shape.length === 2, "ShapeError", "packed and scale have two axes");
   const groups = scale.shape[1];
