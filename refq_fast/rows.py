@@ -4,7 +4,6 @@ import numpy as np
 
 from refq import checks
 from refq.tape import unbroadcast
-from refq_fast.kernel import summing
 
 PIECE = 2048  # elements whose terms are summed at once: they stay in the nearest cache
 TASK = 16384  # elements a task, at least
@@ -31,12 +30,3 @@ def finite(sums, **arrays):
     if not np.isfinite(sums).all():
         for name, array in arrays.items():
             checks.finite(name, array)
-
-
-@summing
-def total(terms):
-    """The sum of a contiguous array. A loop of its own: its order must not depend on where other arrays lie."""
-    result = terms.dtype.type(0)
-    for i in range(len(terms)):
-        result += terms[i]
-    return result

@@ -46,7 +46,7 @@ def _unsteady(report):
     order = largest(report, "plain_change", ATTENTION)
     each = ", ".join(f"{name} ({report['projections'][name]['plain_change'] - 1:.1%})" for name in order)
     every = report["steps"][1] - report["steps"][0]
-    later = "1 step" if every == 1 else f"{every} steps"
+    later = "1 step" if every == 1 else f"at most {every} steps"
     text = f"With nothing frozen the squared norms change from one probe to the next ({later} later) by: {each} "
     return _finding("Those of o and v are the least steady.", _among_first(order), f"{text}(mean over the layers).")
 

@@ -34,7 +34,8 @@ def save_state(room, params, state, history):
             plain[key] = value
     entries = [(name, _CODE[array.dtype], array.shape) for name, array in arrays.items()]
     path = os.path.join(room, NAME)
-    header = header_bytes(entries, {"state": canonical(plain), "crc32": str(_checksum(arrays.values()))})
+    plain = canonical(plain)
+    header = header_bytes(entries, {"state": plain, "crc32": str(_checksum(plain, arrays.values()))})
     size = len(header) + plan_offsets(entries)[-1][1]
     with output.allocated(f"{path}.new", size) as file:
         output.write(file, header, 0)
@@ -56,14 +57,13 @@ def load_state(room):
     if not os.path.exists(path):
         return None
     header = read_header(path)
-    try:
-        plain = json.loads(header.metadata["state"])
-    except (KeyError, ValueError):
-        raise CheckpointError(f"{path}: it is not the state of a training run") from None
+    if "state" not in header.metadata:
+        raise CheckpointError(f"{path}: it is not the state of a training run")
+    plain = header.metadata["state"]
     arrays = {name: read_tensor(path, info) for name, info in header.tensors.items()}
-    if str(_checksum(arrays.values())) != header.metadata.get("crc32"):
+    if str(_checksum(plain, arrays.values())) != header.metadata.get("crc32"):
         raise CheckpointError(f"{path}: it is damaged: its checksum is another; without --resume the run begins anew")
-    params, state = {}, {key: {} if value is None else value for key, value in plain.items()}
+    params, state = {}, {key: {} if value is None else value for key, value in json.loads(plain).items()}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
         if kind == "history":
@@ -75,8 +75,8 @@ def load_state(room):
     return params, state, history
 
 
-def _checksum(arrays):
-    crc = 0
+def _checksum(plain, arrays):
+    crc = zlib.crc32(plain.encode())
     for array in arrays:
         crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), crc)
     return crc

@@ -88,13 +88,12 @@ def _hidden(logits, trace, batch, recipe, ops):
 
 
 def _attention(logits, trace, batch, recipe, ops):
-    total, student = np.zeros((), logits.dtype), scores(trace, ops)
-    teacher = arguments.as_many("teacher_attention", batch["teacher_attention"], student)
-    for x, y in zip(student, teacher, strict=True):
-        error = ops.attention_map_error(x, y)  # (B, K, R, T)
-        mask = np.broadcast_to(batch["mask"][:, None, None], error.shape)
-        total = ops.reduce_loss(error, mask, recipe["reduction"]) + total
-    return total
+    student = scores(trace, ops)
+    pairs = zip(student, arguments.as_many("teacher_attention", batch["teacher_attention"], student), strict=True)
+    errors = [ops.attention_map_error(x, y) for x, y in pairs]  # (B, K, R, T) each
+    masks = [np.broadcast_to(batch["mask"][:, None, None], error.shape) for error in errors]
+    reduced = (ops.reduce_loss(*pair, recipe["reduction"]) for pair in zip(errors, masks, strict=True))
+    return sum(reduced, np.zeros((), logits.dtype))
 
 
 _TERMS = {

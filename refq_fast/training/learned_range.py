@@ -9,7 +9,8 @@ from refq.training import arguments
 from refq.training.learned_range import range_grid
 from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import parallel, serial
-from refq_fast.rows import PIECE, finite, gathered, pieces_of, total
+from refq_fast.rows import PIECE, finite, gathered, pieces_of
+from refq_fast.sums import total
 from refq_fast.training.learned_step import lsq
 
 

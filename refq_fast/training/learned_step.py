@@ -7,7 +7,8 @@ from refq.ops.arguments import incoming
 from refq.training import arguments
 from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import parallel, serial
-from refq_fast.rows import PIECE, finite, gathered, pieces_of, total
+from refq_fast.rows import PIECE, finite, gathered, pieces_of
+from refq_fast.sums import total
 
 
 def lsq(x, scale, zero_point, qmin, qmax):

@@ -8,7 +8,8 @@ from refq.training import arguments_surrogates as surrogates
 from refq.training.normalized_step import limits
 from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import parallel, serial
-from refq_fast.rows import PIECE, gathered, pieces_of, total
+from refq_fast.rows import PIECE, gathered, pieces_of
+from refq_fast.sums import total
 
 
 def normalized_lsq(x, scale, bits, signed=True):

@@ -9,7 +9,8 @@ from refq.training.smooth import FAR
 from refq_fast.exponential import exp
 from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import parallel, serial
-from refq_fast.rows import PIECE, gathered, pieces_of, total
+from refq_fast.rows import PIECE, gathered, pieces_of
+from refq_fast.sums import total
 from refq_fast.threads import over_rows
 
 

@@ -168,7 +168,8 @@ def test_a_killed_process_resumes_to_the_same_bytes(teacher, text, whole, tmp_pa
     assert digests(tmp_path / "out") == digests(whole)
 
 
-def test_a_damaged_state_is_not_resumed(teacher, text, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at", [-5, "step"], ids=["an array", "a number of its header"])
+def test_a_damaged_state_is_not_resumed(at, teacher, text, tmp_path, monkeypatch):
     arguments = ("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS)
     real = trainer.save_state
 
@@ -181,7 +182,8 @@ def test_a_damaged_state_is_not_resumed(teacher, text, tmp_path, monkeypatch):
         assert run(*arguments).exit_code == 130
     state = tmp_path / ".out.partial" / "state"
     raw = bytearray(state.read_bytes())
-    raw[-5] ^= 1
+    at = re.search(rb'step\\":(\d)', raw).start(1) if at == "step" else at
+    raw[at] ^= 1
     state.write_bytes(raw)
     found = run(*arguments, "--resume")
     assert found.exit_code == 3
