@@ -3,6 +3,7 @@
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
 from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.groups import from_groups, to_groups
+from refq.grids.lookup import codebook_lookup, codebook_lookup_vjp
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
 from refq.grids.tables import e2m1_codebook, fp4_codebook, nf4_codebook
 
@@ -16,6 +17,8 @@ __all__ = [
     "from_groups",
     "codebook_quantize",
     "codebook_dequantize",
+    "codebook_lookup",
+    "codebook_lookup_vjp",
     "nf4_codebook",
     "fp4_codebook",
     "e2m1_codebook",
