@@ -82,7 +82,7 @@ def open_checkpoint(directory):
     ignored = [name for name in found if name.endswith(".rotary_emb.inv_freq")]
     if config["tie_word_embeddings"] and "lm_head.weight" in found:
         ignored.append("lm_head.weight")
-    _check_tensors({name: entry for name, entry in found.items() if name not in ignored}, expected, directory)
+    check_tensors({name: entry for name, entry in found.items() if name not in ignored}, expected, directory)
     if "lm_head.weight" in ignored:
         _check_tied(found["lm_head.weight"], found["model.embed_tokens.weight"])
     tensors = {name: found[name] for name in expected}
@@ -136,7 +136,13 @@ def check_finite(array, name, file, start=0):
     return array
 
 
-def _check_tensors(found, expected, directory):
+def check_tensors(found, expected, directory):
+    """Refuse what lacks a tensor, or has one that is not expected.
+
+    Parameters
+        found: name -> (file, TensorInfo).
+        expected: name -> (its dtypes, its shape).
+    """
     for name, (dtypes, shape) in expected.items():
         if name not in found:
             raise CheckpointError(f"{directory}: tensor {name} of shape {list(shape)} is missing")

@@ -46,7 +46,7 @@ def read_config(path):
     raw = _DEFAULTS[family] | raw
     _refuse_unsupported(raw, family, path)
     config = {"model_type": family, **_sizes(raw, path)}
-    config["rms_norm_eps"] = _number(raw, "rms_norm_eps", path, 1.0)
+    config["rms_norm_eps"] = read_number(raw, "rms_norm_eps", path, 1.0)
     config["rope_theta"], config["rope_scaling"] = read_rotary(raw, config["max_position_embeddings"], path)
     for key in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
         config[key] = _flag(raw, key, path)
@@ -96,7 +96,7 @@ def _refuse_unsupported(raw, family, path):
     if not isinstance(layers, list) or any(kind != "full_attention" for kind in layers):
         raise CheckpointError(f"{path}: layer_types is {shown(layers)}; only 'full_attention' is supported")
     if family == "mistral" and raw["sliding_window"] is not None:
-        window, positions = _integer(raw, "sliding_window", path, 2**30), raw["max_position_embeddings"]
+        window, positions = read_integer(raw, "sliding_window", path, 2**30), raw["max_position_embeddings"]
         if type(positions) is int and window < positions:
             raise CheckpointError(
                 f"{path}: sliding_window is {window}; "
@@ -107,13 +107,13 @@ def _refuse_unsupported(raw, family, path):
 def _sizes(raw, path):
     limits = {"vocab_size": SIZE, "hidden_size": SIZE, "intermediate_size": SIZE, "num_hidden_layers": LAYERS}
     limits |= {"num_attention_heads": SIZE, "max_position_embeddings": 2**30}
-    sizes = {key: _integer(raw, key, path, limit) for key, limit in limits.items()}
+    sizes = {key: read_integer(raw, key, path, limit) for key, limit in limits.items()}
     hidden, heads = sizes["hidden_size"], sizes["num_attention_heads"]
     if hidden % heads:
         raise CheckpointError(f"{path}: num_attention_heads={heads} does not divide hidden_size={hidden}")
     filled = {"num_key_value_heads": heads, "head_dim": hidden // heads}
     filled |= {key: raw[key] for key in filled if raw[key] is not None}
-    sizes |= {key: _integer(filled, key, path, SIZE) for key in filled}
+    sizes |= {key: read_integer(filled, key, path, SIZE) for key in filled}
     if heads % sizes["num_key_value_heads"]:
         raise CheckpointError(
             f"{path}: num_key_value_heads={sizes['num_key_value_heads']} does not divide num_attention_heads={heads}"
@@ -125,7 +125,8 @@ def _sizes(raw, path):
     return sizes
 
 
-def _integer(raw, key, path, largest):
+def read_integer(raw, key, path, largest):
+    """The integer of 1..largest under a key."""
     if key not in raw:
         raise CheckpointError(f"{path}: {key} is missing")
     value = raw[key]
@@ -134,7 +135,8 @@ def _integer(raw, key, path, largest):
     return value
 
 
-def _number(raw, key, path, below):
+def read_number(raw, key, path, below):
+    """The number between 0 and `below` under a key, as a float."""
     value = raw[key]
     if type(value) not in (int, float) or not 0 < value < below or not math.isfinite(value):
         raise CheckpointError(f"{path}: {key} is {shown(value)}; a number between 0 and {below} is needed")

@@ -27,6 +27,12 @@ class Tokenizer:
             ids = self._inner.encode(text).ids
         return self._checked(ids)
 
+    def encode_pair(self, first, second=None):
+        """Token ids of a text, or of a pair of texts, and which of the two each belongs to: 0 or 1."""
+        with _refusing(f"{self.path}: {shown(first)} cannot be encoded"):
+            both = self._inner.encode(first, second)
+        return self._checked(both.ids), both.type_ids
+
     def decode(self, ids, skip_special=True):
         """The text of token ids."""
         ids = self._checked(list(ids))
@@ -83,14 +89,15 @@ class StreamDecoder:
         return text
 
 
-def open_tokenizer(directory, vocab_size):
+def open_tokenizer(directory, vocab_size, most=None):
     """Read tokenizer.json of a model directory.
 
     Parameters
         directory: the model directory.
         vocab_size: rows of the model's embedding; every token id must be below it.
+        most: tokens that a text or pair has at most, special ones too: the longer one loses its end. None: no limit.
     Returns
-        Tokenizer, with truncation and padding off.
+        Tokenizer; what the file says of truncation and padding is not used.
     Raises
         TokenizerError: missing, too large, malformed, two tokens with one id, or more tokens than the model has.
     """
@@ -102,6 +109,11 @@ def open_tokenizer(directory, vocab_size):
         inner = Inner.from_buffer(raw)
     inner.no_truncation()
     inner.no_padding()
+    if most is not None:
+        special = inner.num_special_tokens_to_add(True)
+        if most <= special:
+            raise TokenizerError(f"{path}: a pair has {special} special tokens; {most} leave no room for text")
+        inner.enable_truncation(most)
     vocabulary = inner.get_vocab(with_added_tokens=True)
     largest = max(vocabulary.values(), default=-1)
     if not 0 <= largest < vocab_size:

@@ -59,7 +59,7 @@ def attention(q, k, v, mask):
     y, heads = np.zeros(q.shape, q.dtype), _joined(q)[:, None]
     if _many(heads):
         order, lengths = _seen_first(mask, q.shape[1])
-        k, v = (_joined(np.take_along_axis(x, order, axis=2)) for x in (k, v))
+        k, v = (_joined(_turned(_turned(x)[order])) for x in (k, v))
         _tiled(heads, k, v, lengths, False, _joined(y)[:, None])
     else:
 
@@ -82,12 +82,12 @@ def attention_vjp(g, q, k, v, mask):
     heads = _joined(q)[:, None]
     if _many(heads):
         order, lengths = _seen_first(mask, q.shape[1])
-        k, v = (np.take_along_axis(x, order, axis=2) for x in (k, v))
+        k, v = (_turned(_turned(x)[order]) for x in (k, v))
         parts = np.zeros(k.shape, k.dtype), np.zeros(v.shape, v.dtype)
         g, by_heads = (_joined(x)[:, None] for x in (g, gq))
         _tiled_vjp(g, heads, _joined(k), _joined(v), lengths, False, (by_heads, *map(_joined, parts)))
         for whole, part in zip((gk, gv), parts, strict=True):
-            np.put_along_axis(whole, order, part, axis=2)
+            _turned(whole)[order] = _turned(part)
     else:
 
         def compute(n):
@@ -120,10 +120,15 @@ def _all_keys(k):
 
 
 def _seen_first(mask, H):
-    """Places of the keys (B, 1, most seen, 1), those that are seen in front, in order; how many each head sees."""
+    """Places of the keys in (B, S), those that are seen in front, in order; and how many each head sees."""
     lengths = mask.sum(axis=1)
     order = np.argsort(~mask, axis=1, kind="stable")[:, : max(1, lengths.max(initial=0))]
-    return order[:, None, :, None], np.repeat(lengths, H)
+    return (np.arange(len(mask))[:, None], order), np.repeat(lengths, H)
+
+
+def _turned(x):
+    """(B, H, S, d) as (B, S, H, d), and back."""
+    return x.swapaxes(1, 2)
 
 
 def _joined(x):
