@@ -7,15 +7,20 @@ from refq_fast.grids.affine import dequantize, fake_quantize, fake_quantize_vjp,
 from refq_fast.grids.codebook import codebook_dequantize, codebook_quantize
 from refq_fast.grids.lookup import codebook_lookup, codebook_lookup_vjp
 from refq_fast.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
+from refq_fast.ranges.kmeans_optimal import kmeans_optimal
+from refq_fast.ranges.kmeans_plus_plus import kmeans_plus_plus_init
 from refq_fast.ranges.linear_mean import linear_mean
+from refq_fast.ranges.linear_round import linear_round
+from refq_fast.ranges.lloyd import lloyd, lloyd_step
 from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
+from refq_fast.ranges.quantile import quantile_codebook
 from refq_fast.ranges.sqnr import sqnr
+from refq_fast.models.bert import bert_forward
 from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq_fast.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
-from refq_fast.models.bert import bert_forward
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp
 from refq_fast.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp

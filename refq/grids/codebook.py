@@ -29,14 +29,8 @@ def codebook_quantize(x, scale, codebook):
     """
     x, scale, codebook = checks.codebook_arguments(x, scale, codebook)
     with np.errstate(over="ignore"):
-        t = (x / scale).astype(np.float64)
-    values, index = np.unique(codebook, return_index=True)  # ascending; of equal entries the first
-    values = values.astype(np.float64)
-    middle = values[:-1] / 2 + values[1:] / 2
-    low = np.searchsorted(middle, t)  # middle[low - 1] < t <= middle[low]
-    high = np.minimum(low + 1, index.size - 1)
-    tie = t == np.append(middle, np.inf)[low]
-    return np.where(tie, np.minimum(index[low], index[high]), index[low]).astype(np.uint8)
+        t = x / scale
+    return nearest(t, codebook)
 
 
 def codebook_dequantize(q, scale, codebook):
@@ -64,3 +58,15 @@ def codebook_dequantize(q, scale, codebook):
     q, scale, codebook = checks.codebook_codes(q, scale, codebook)
     with np.errstate(over="ignore"):
         return codebook[q] * scale
+
+
+def nearest(t, codebook):
+    """Index of the table entry nearest to each number, of two the lower; a table may have one entry."""
+    t = t.astype(np.float64)
+    values, index = np.unique(codebook, return_index=True)  # ascending; of equal entries the first
+    values = values.astype(np.float64)
+    middle = values[:-1] / 2 + values[1:] / 2
+    low = np.searchsorted(middle, t)  # middle[low - 1] < t <= middle[low]
+    high = np.minimum(low + 1, index.size - 1)
+    tie = t == np.append(middle, np.inf)[low]
+    return np.where(tie, np.minimum(index[low], index[high]), index[low]).astype(np.uint8)

@@ -7,11 +7,16 @@ from refq.ranges.compressed_tensors import compressed_tensors_range
 from refq.ranges.float16 import float16_scale
 from refq.ranges.gptq import gptq_range
 from refq.ranges.hqq import hqq_range
+from refq.ranges.kmeans_optimal import kmeans_optimal
+from refq.ranges.kmeans_plus_plus import kmeans_plus_plus_init
 from refq.ranges.linear_mean import linear_mean
+from refq.ranges.linear_round import linear_round
 from refq.ranges.llama_cpp import q4_0_range, q4_1_range, q8_0_range
+from refq.ranges.lloyd import lloyd, lloyd_step
 from refq.ranges.minmax import minmax
 from refq.ranges.mse import mse
 from refq.ranges.percentile import percentile
+from refq.ranges.quantile import quantile_codebook
 from refq.ranges.sqnr import sqnr
 
 __all__ = [
@@ -30,4 +35,10 @@ __all__ = [
     "q8_0_range",
     "hqq_range",
     "linear_mean",
+    "linear_round",
+    "quantile_codebook",
+    "kmeans_plus_plus_init",
+    "lloyd_step",
+    "lloyd",
+    "kmeans_optimal",
 ]

@@ -16,9 +16,9 @@ def codebook_quantize(x, scale, codebook):
     """
     x, scale, codebook = checks.codebook_arguments(x, scale, codebook)
     rows, scale, _ = as_rows(x, scale, 0)
-    thresholds, index = _decisions(codebook)
+    thresholds, index = decisions(codebook[None])
     q = np.empty(rows.shape, np.uint8)
-    _codebook_quantize(rows, scale, thresholds, index, q)
+    _codebook_quantize(rows, scale, thresholds[0], index[0], q)
     return q.reshape(x.shape)
 
 
@@ -35,17 +35,27 @@ def codebook_dequantize(q, scale, codebook):
     return x.reshape(q.shape)
 
 
-def _decisions(codebook):
-    """Thresholds, and the index of each entry in value order: q = index[number of thresholds below t]."""
-    values, index = np.unique(codebook, return_index=True)
-    middle = values[:-1].astype(np.float64) / 2 + values[1:].astype(np.float64) / 2
+def decisions(codebooks):
+    """Thresholds (tables, k - 1), and the index of each entry in value order: q = index[thresholds below t]."""
+    order = np.argsort(codebooks, axis=1, kind="stable")
+    values = np.take_along_axis(codebooks, order, 1)
+    repeated = np.zeros(values.shape, bool)
+    repeated[:, 1:] = values[:, 1:] == values[:, :-1]
+    if repeated.any():  # of equal entries the first counts; the others stand last, beyond what any t passes
+        last = np.argsort(repeated, axis=1, kind="stable")
+        values, order, repeated = (np.take_along_axis(v, last, 1) for v in (values, order, repeated))
+    wide = values.astype(np.float64) / 2
+    middle = wide[:, :-1] + wide[:, 1:]
     # a threshold is the largest t that still means the entry below it; the middle itself only if that index is lower,
     # or if the middle before is the same number, as float64 rounds those of neighbours
-    below = middle.astype(codebook.dtype)
-    down = np.nextafter(below, -np.inf, dtype=codebook.dtype)
-    lower = (index[:-1] < index[1:]) | np.append(False, middle[1:] == middle[:-1])
-    keeps = np.where(lower, below <= middle, below < middle)
-    return np.where(keeps, below, down), index.astype(np.uint8)
+    below = middle.astype(codebooks.dtype)
+    with np.errstate(over="ignore"):
+        down = np.nextafter(below, -np.inf, dtype=codebooks.dtype)
+    lower = order[:, :-1] < order[:, 1:]
+    lower[:, 1:] |= middle[:, 1:] == middle[:, :-1]
+    thresholds = np.where(np.where(lower, below <= middle, below < middle), below, down)
+    thresholds[repeated[:, 1:]] = np.inf
+    return thresholds, order.astype(np.uint8)
 
 
 @parallel

@@ -1,5 +1,8 @@
 """What the laws of fitted codebooks share: groups of every kind, squared errors, and the best that is possible."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -38,3 +41,30 @@ def squared_error(groups, codebook, index):
     """Sum of the squared errors of each group, in float64."""
     x_hat = np.take_along_axis(codebook, index.astype(np.int64), axis=-1)
     return ((groups.astype(np.float64) - x_hat) ** 2).sum(axis=-1)
+
+
+def nearest(groups, codebook):
+    """Index of the nearest entry, of equal ones the first; float32 differences are exact enough in float64."""
+    distance = np.abs(groups.astype(np.float64)[..., None] - codebook.astype(np.float64)[..., None, :])
+    return distance.argmin(axis=-1).astype(np.uint8)
+
+
+def least_error(group, k):
+    """The least squared error of k entries, in rationals: every partition of the sorted values into runs."""
+    values, counts = np.unique(group, return_counts=True)
+    points = [(Fraction(float(v)), int(c)) for v, c in zip(values, counts, strict=True)]
+    n, s, q = ([0, *itertools.accumulate(c * v**power for v, c in points)] for power in range(3))
+
+    def cost(i, j):
+        return q[j] - q[i] - (s[j] - s[i]) ** 2 / (n[j] - n[i])
+
+    best = {0: Fraction(0)}
+    for c in range(1, min(k, len(points)) + 1):
+        best = {j: min(best[i] + cost(i, j) for i in best if i < j) for j in range(c, len(points) + 1)}
+    return best[len(points)]
+
+
+def exact_error(group, codebook):
+    """The squared error of the nearest entries, in rationals."""
+    entries = [Fraction(float(entry)) for entry in codebook]
+    return sum(min((Fraction(float(v)) - entry) ** 2 for entry in entries) for v in group)
