@@ -7,8 +7,9 @@ from torch.ao.quantization.observer import PerChannelMinMaxObserver
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
-from tests.peers import torch_losses, torch_optimizers
+from tests.peers import torch_encoder, torch_losses, torch_optimizers
 from tests.peers.bytes import as_rows, numbers_of
+from tests.peers.torch_encoder import *  # noqa: F403
 from tests.peers.torch_losses import *  # noqa: F403
 from tests.peers.torch_optimizers import *  # noqa: F403
 
@@ -17,7 +18,7 @@ __all__ = ["quantize", "dequantize", "fake_quantize", "fake_quantize_vjp", "minm
 __all__ += ["linear_vjp", "softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "silu", "silu_vjp", "swiglu"]
 __all__ += ["swiglu_vjp", "rms_norm", "rms_norm_vjp", "causal_attention", "causal_attention_vjp", "cross_entropy"]
 __all__ += ["cross_entropy_vjp", "quantized_matmul", "quantized_matmul_vjp", *torch_losses.__all__]
-__all__ += torch_optimizers.__all__
+__all__ += [*torch_optimizers.__all__, *torch_encoder.__all__]
 
 
 def quantize(x, scale, zero_point, qmin, qmax):

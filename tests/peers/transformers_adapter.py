@@ -5,6 +5,10 @@ import importlib.metadata
 import numpy as np
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    BertConfig,
+    BertModel,
     LlamaConfig,
     LlamaForCausalLM,
     get_cosine_schedule_with_warmup,
@@ -12,8 +16,11 @@ from transformers import (
 )
 from transformers.models.llama import modeling_llama
 
+from tests.files.encoders import albert_name
+
 NAME, __version__ = "transformers", importlib.metadata.version("transformers")
 __all__ = ["rms_norm", "rope_frequencies", "rope", "rope_vjp", "llama_forward", "cosine_schedule", "linear_schedule"]
+__all__ += ["bert_forward"]
 
 
 def rms_norm(x, weight, eps):
@@ -65,6 +72,41 @@ def llama_forward(params, tokens, config):
         raise NotImplementedError(f"transformers has no place for, or needs, {left}")
     with torch.no_grad():
         return model(torch.from_numpy(tokens.astype(np.int64))).logits.numpy()
+
+
+def bert_forward(params, tokens, mask, config, types=None):
+    projection, layers = "encoder.embedding_hidden_mapping_in.weight", config["num_hidden_layers"]
+    (V, E), albert = (
+        params["embeddings.word_embeddings.weight"].shape,
+        config.get("shared_layers") or projection in params,
+    )
+    D = len(params[projection]) if projection in params else E
+    settings = {
+        "vocab_size": V,
+        "hidden_size": D,
+        "num_hidden_layers": layers,
+        "layer_norm_eps": config["layer_norm_eps"],
+    }
+    settings |= {"max_position_embeddings": len(params["embeddings.position_embeddings.weight"]), "pad_token_id": None}
+    settings |= {"num_attention_heads": config.get("num_attention_heads", 1), "attn_implementation": "eager"}
+    settings["intermediate_size"] = len(params.get("encoder.layer.0.intermediate.dense.weight", [0]))
+    settings["hidden_act"] = {"gelu": "gelu", "gelu_tanh": "gelu_new"}[config["hidden_act"]]
+    settings["type_vocab_size"] = len(params["embeddings.token_type_embeddings.weight"])
+    if albert:
+        params = {albert_name(name): value for name, value in ({projection: np.eye(D, dtype="f")} | params).items()}
+        settings["embedding_size"] = E
+    family, kind = (AlbertConfig, AlbertModel) if albert else (BertConfig, BertModel)
+    model = kind(family(**settings), add_pooling_layer=any(name.startswith("pooler") for name in params)).eval()
+    zeros = {name: torch.zeros_like(w) for name, w in model.state_dict().items() if name.endswith("bias")}
+    missing, unknown = model.load_state_dict(zeros | {n: torch.from_numpy(w) for n, w in params.items()}, strict=False)
+    left = [n for n in missing if not (albert and "albert_layers" in n and layers == 0)] + list(unknown)
+    if left:
+        raise NotImplementedError(f"transformers has no place for, or needs, {left}")
+    inputs = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": tokens * 0 if types is None else types}
+    with torch.no_grad():
+        found = model(**{name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()})
+    pooled = found.pooler_output
+    return found.last_hidden_state.numpy(), None if pooled is None else pooled.numpy()
 
 
 def cosine_schedule(step, steps, warmup=0):
