@@ -20,10 +20,10 @@ COLOURS = {"talr": "tab:blue", "cosine": "tab:orange"}
 
 
 def read(out):
-    """(row, columns of its log as float arrays) of every run of a sweep."""
+    """(row, columns of its log as float arrays) of every run of a sweep that was trained."""
     out = pathlib.Path(out)
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [(row, _log(out / "runs" / row["slug"] / "training.csv")) for row in rows]
+    return [(row, _log(out / "runs" / row["slug"] / "training.csv")) for row in rows if row["verb"] == "distill"]
 
 
 def running(rates):
