@@ -3,10 +3,8 @@
 from typing import NamedTuple
 
 from refq.errors import FormatError
-from refq.files.strict import parse_json, read_bytes, shown
-
-CEILING = 2**28  # bytes of a file
-LINE = 2**20  # bytes of a line
+from refq.files.lines import checked_text, read_objects, text
+from refq.files.strict import shown
 
 
 class Item(NamedTuple):
@@ -38,22 +36,10 @@ def read_task(path):
     Raises
         FormatError: a line that breaks a rule, with its number; a file without items.
     """
-    try:
-        lines = read_bytes(path, CEILING, FormatError).decode("utf-8").split("\n")
-    except UnicodeDecodeError as problem:
-        raise FormatError(f"{path}: byte {problem.start} is not UTF-8") from None
-    items = [_item(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if not items:
-        raise FormatError(f"{path}: it has no items; one JSON object a line is needed")
-    return items
+    return [_item(raw, where) for where, raw in read_objects(path)]
 
 
-def _item(line, where):
-    if len(line) > LINE:
-        raise FormatError(f"{where}: it has {len(line)} characters; at most {LINE} are read")
-    raw = parse_json(line, where, FormatError)
-    if not isinstance(raw, dict):
-        raise FormatError(f"{where}: it is a JSON {type(raw).__name__}; an object is needed")
+def _item(raw, where):
     choices, answer, kind = _texts(raw, "choices", where), raw.get("answer"), raw.get("kind")
     if len(choices) < 2:
         raise FormatError(f"{where}: choices has {len(choices)} entry; two or more are needed")
@@ -68,14 +54,14 @@ def _item(line, where):
     prompts = _texts(raw, "context_options", where)
     if len(prompts) != len(choices):
         raise FormatError(f"{where}: {len(prompts)} context_options and {len(choices)} choices; as many are needed")
-    return Item(prompts, [_text(raw, "continuation", where)] * len(choices), answer, kind)
+    return Item(prompts, [text(raw, "continuation", where)] * len(choices), answer, kind)
 
 
 def _prompt(raw, where):
     if "question" not in raw and "context" not in raw:
         raise FormatError(f"{where}: neither question nor context is there; one of them or both are needed")
-    parts = [_text(raw, "context", where)] if "context" in raw else []
-    parts += [f"Question: {_text(raw, 'question', where)}\nAnswer:"] if "question" in raw else []
+    parts = [text(raw, "context", where)] if "context" in raw else []
+    parts += [f"Question: {text(raw, 'question', where)}\nAnswer:"] if "question" in raw else []
     return "\n".join(parts)
 
 
@@ -83,14 +69,4 @@ def _texts(raw, key, where):
     value = raw.get(key)
     if not isinstance(value, list) or not value:
         raise FormatError(f"{where}: {key} is {shown(value)}; a list of texts is needed")
-    return [_checked(text, f"{key}[{n}]", where) for n, text in enumerate(value)]
-
-
-def _text(raw, key, where):
-    return _checked(raw.get(key), key, where)
-
-
-def _checked(value, name, where):
-    if not isinstance(value, str) or not value.strip():
-        raise FormatError(f"{where}: {name} is {shown(value)}; text that is not blank is needed")
-    return value.strip()
+    return [checked_text(entry, f"{key}[{n}]", where) for n, entry in enumerate(value)]
