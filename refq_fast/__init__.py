@@ -21,6 +21,7 @@ from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq_fast.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp
 from refq_fast.ops.attention_scores import attention_scores, attention_scores_vjp
+from refq_fast.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp
 from refq_fast.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
@@ -30,7 +31,7 @@ from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vj
 from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
-from refq_fast.packed_weight import PackedWeight
+from refq_fast.packed_weight import CodebookWeight, PackedWeight
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp
 from refq_fast.training.kd import kd_kl_and_grad

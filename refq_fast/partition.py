@@ -4,8 +4,8 @@ import numpy as np
 
 from refq_fast.kernel import serial
 
-BLOCK = 2048
-SHORT = 32
+BLOCK = 2048  # bins whose costs the cache holds
+SHORT = 32  # starts to choose from: fewer are compared one by one, without vectors
 
 
 @serial

@@ -9,7 +9,7 @@ def kmeans_plus_plus_init(groups, k, draws):
     """Codebook of k values of each group, each drawn in proportion to its squared distance to those before.
 
     codebook[0] = x[floor(draws[0] * n)]
-    codebook[c] = the first x[j] with d[0] + .. + d[j] > draws[c] * sum(d), d = the squared distance to the nearest entry
+    codebook[c] = the first x[j] with d[0] + .. + d[j] > draws[c] * sum(d), d = squared distance to the nearest entry
 
     Parameters
         groups: float32 (or float64) (..., n), finite; float64 at most 2**400 in size.

@@ -11,13 +11,16 @@ PIECE = 2**23  # values counted in one table: count * 2**40 + offsets, in one wo
 SMALLEST, LARGEST = 2**20, 2**27  # values: fewer are sorted sooner, for more the tables are many
 
 
-def histogram(x, bins):
-    """Count and sum of every bin of a float32 group; None if bins may be finer than those that are counted.
+def countable(rows, bins):
+    """Whether a histogram serves groups of this size: from 512 bins on, a bin has at most 2**23 keys.
 
-    A bin of at most 2**23 keys holds multiples of one number, all below a power of two: its sum is exact in any order.
+    Then it lies between two powers of two and holds multiples of one number: its sum is exact in any order.
     """
-    if x.dtype != np.float32 or not SMALLEST <= x.size <= LARGEST or bins < 512:
-        return None
+    return rows.dtype == np.float32 and SMALLEST <= rows.shape[1] <= LARGEST and bins >= 512
+
+
+def histogram(x, bins):
+    """Count and sum of every bin of a countable group; None if bins may be finer than those that are counted."""
     tables = np.zeros((max(numba.get_num_threads(), -(-x.size // PIECE)), 2 ** (32 - SHIFT)), np.uint64)
     low = np.zeros(len(tables), np.uint32)
     _count(x, tables, low)
@@ -43,24 +46,18 @@ def _count(x, tables, low):
 @serial
 def _sums(tables):
     """Leading bits, count and sum of the bins that are not empty."""
-    found = 0
-    for b in range(tables.shape[1]):
-        whole = np.uint64(0)
-        for table in tables:
-            whole |= table[b]
-        found += whole != 0
-    key, count, total = np.empty(found, np.uint32), np.empty(found), np.empty(found)
-    place = 0
-    for b in range(tables.shape[1]):
+    most, found = tables.shape[1], 0
+    key, count, total = np.empty(most, np.uint32), np.empty(most), np.empty(most)
+    for b in range(most):
         number, offsets = 0, 0
         for table in tables:
             number += np.int64(table[b] >> np.uint64(40))
             offsets += np.int64(table[b] & np.uint64(2**40 - 1))
         if number:
             first, step = _value(b << SHIFT), _value((b << SHIFT) + 1) - _value(b << SHIFT)
-            key[place], count[place], total[place] = b, number, first * number + step * offsets
-            place += 1
-    return key, count, total
+            key[found], count[found], total[found] = b, number, first * number + step * offsets
+            found += 1
+    return key[:found], count[:found], total[:found]
 
 
 @serial

@@ -6,7 +6,7 @@ from numba import prange
 from refq.ranges.arguments import optimal_arguments
 from refq_fast.kernel import parallel, serial
 from refq_fast.partition import first_bins
-from refq_fast.ranges.histogram import histogram
+from refq_fast.ranges.histogram import countable, histogram
 from refq_fast.ranges.linear_mean import as_groups
 from refq_fast.ranges.lloyd import assign
 
@@ -19,25 +19,22 @@ def kmeans_optimal(groups, k, bins=65536):
     """
     groups, k, bins = optimal_arguments(groups, k, bins)
     codebook = np.empty((*groups.shape[:-1], k), groups.dtype)
-    for row, entries in _counted(as_groups(groups), as_groups(codebook), bins):
-        _codebooks(*_sorted(row), bins, entries)
+    rows, entries = as_groups(groups), as_groups(codebook)
+    if countable(rows, bins):
+        for g in range(len(rows)):
+            _fit_large(rows[g : g + 1], bins, entries[g : g + 1])
+    else:
+        _codebooks(*_sorted(rows), bins, entries)
     return codebook, assign(groups, codebook)
 
 
-def _counted(rows, codebook, bins):
-    """Fits each row of which a histogram is its bins; gives back the others."""
-    left = []
-    for g, row in enumerate(rows):
-        found = histogram(row, bins)
-        if found is None:
-            left.append(g)
-        else:
-            _entries(*found, codebook[g])
-    if len(left) == len(rows):
-        yield rows, codebook
+def _fit_large(row, bins, entries):
+    """Fits a group by its histogram; if that is too coarse by its sorted values."""
+    found = histogram(row[0], bins)
+    if found:
+        _entries(*found, entries[0])
     else:
-        for g in left:
-            yield rows[g : g + 1], codebook[g : g + 1]
+        _codebooks(*_sorted(row), bins, entries)
 
 
 def _sorted(rows):

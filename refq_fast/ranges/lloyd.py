@@ -4,12 +4,11 @@ import numpy as np
 from numba import prange
 
 from refq.ranges.arguments import codebook_arguments, iteration_count
-from refq_fast.grids.affine import CHUNK
 from refq_fast.grids.codebook import decisions
 from refq_fast.kernel import parallel
 from refq_fast.ranges.linear_mean import as_groups, member_means
 
-FEW = 32  # thresholds that are all compared: more are searched by halves
+CHUNK = 2048  # values a task: they and their counts stay in the nearest cache
 
 
 def lloyd_step(groups, codebook):
@@ -43,42 +42,24 @@ def assign(groups, codebook):
     index = np.empty(groups.shape, np.uint8)
     rows = as_groups(groups)
     thresholds, order = decisions(as_groups(codebook))
-    if thresholds.shape[1] > FEW:
-        size = 2 ** thresholds.shape[1].bit_length() - 1
-        thresholds = np.pad(thresholds, ((0, 0), (0, size - thresholds.shape[1])), constant_values=np.inf)
-        _assign_many(rows, thresholds, order, index.reshape(rows.shape))
-    else:
-        _assign_few(rows, thresholds, order, index.reshape(rows.shape))
+    _assign(rows, thresholds, order, index.reshape(rows.shape))
     return index
 
 
 @parallel
-def _assign_few(x, thresholds, order, index):
+def _assign(x, thresholds, order, index):
     groups, n = x.shape
     chunks = (n + CHUNK - 1) // CHUNK
     for task in prange(groups * chunks):
         group, first = task // chunks, (task % chunks) * CHUNK
-        t = x[group, first : first + CHUNK]
-        below = np.zeros(len(t), np.int32)
-        for threshold in thresholds[group]:
+        t, below = x[group, first : first + CHUNK], index[group, first : first + CHUNK]
+        below[:] = 0
+        for threshold in thresholds[group]:  # all of them: even 255 beat a search that jumps
             for j in range(len(t)):
-                below[j] += t[j] > threshold
-        for j in range(len(t)):
-            index[group, first + j] = order[group, below[j]]
-
-
-@parallel
-def _assign_many(x, thresholds, order, index):
-    groups, n = x.shape
-    chunks = (n + CHUNK - 1) // CHUNK
-    for task in prange(groups * chunks):
-        group, first = task // chunks, (task % chunks) * CHUNK
-        t = x[group, first : first + CHUNK]
-        below = np.zeros(len(t), np.int32)
-        half = (thresholds.shape[1] + 1) // 2
-        while half:
+                below[j] += np.uint8(t[j] > threshold)
+        ascending = True
+        for i in range(order.shape[1]):
+            ascending &= order[group, i] == i
+        if not ascending:
             for j in range(len(t)):
-                below[j] += half if t[j] > thresholds[group, below[j] + half - 1] else 0
-            half //= 2
-        for j in range(len(t)):
-            index[group, first + j] = order[group, below[j]]
+                below[j] = order[group, below[j]]
