@@ -8,6 +8,7 @@ from refq.files.encoder import open_encoder
 from refq.files.safetensors import as_float32
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.progress import progress
+from refq.training.finetune import mean_pooled
 
 NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float32
 
@@ -80,12 +81,6 @@ def states(engine, model, encoded, ops=None):
         for numbers, tokens, mask, types in batches(config, encoded):
             yield numbers, mask, *engine.bert_forward(params, tokens, mask, config, ops, types)
             advance(len(numbers))
-
-
-def mean_pooled(hidden, mask):
-    """The mean state (B, D) of the tokens (B, T, D) that are no padding."""
-    weights = mask / mask.sum(axis=1, keepdims=True)
-    return (weights[:, None].astype(hidden.dtype) @ hidden)[:, 0]
 
 
 def sentence_vectors(engine, model, encoded):

@@ -12,6 +12,29 @@ from refq.jobs.training_state import load_state, save_state
 COLUMNS = ("step", "loss", "kl", "ce", "gradient_norm", "learning_rate", "transition_rate", "validation_perplexity")
 
 
+def _distilled(report):
+    """What a row says of a step of kd_step, between its number and its validation."""
+    losses = [report["losses"].get(name, math.nan) for name in ("loss", "kl", "ce")]
+    rates = report["transitions"]["rate"]
+    transition = sum(rates.values()) / len(rates) if rates else math.nan
+    return [*losses, report["norm"], report["learning_rate"], transition]
+
+
+class Log(NamedTuple):
+    """What a run says of itself.
+
+    columns: names of the figures of a step: its number, its loss, some more, and its validation.
+    figures: function of a step's report to those between the first and the last.
+    unit: what `tokens` of Loop counts.
+    advice: what may help against divergence.
+    """
+
+    columns: tuple = COLUMNS
+    figures: object = _distilled
+    unit: str = "tokens"
+    advice: str = "a lower --lr or --scale-lr, more --warmup or a smaller --clip helps"
+
+
 class Loop(NamedTuple):
     """What a run does, beside where it stands.
 
@@ -19,7 +42,8 @@ class Loop(NamedTuple):
     batch: function of the number of a step, from 0, to its batch.
     tokens: those of one step.
     steps, save_every, eval_every: numbers of steps; 0 for no evaluation.
-    evaluate: function of params to a perplexity; None for no evaluation.
+    evaluate: function of params to a figure, a perplexity; None for no evaluation.
+    log: Log.
     """
 
     step: object
@@ -29,6 +53,7 @@ class Loop(NamedTuple):
     save_every: int = 50
     eval_every: int = 0
     evaluate: object = None
+    log: Log = Log()
 
 
 def train(room, loop, params):
@@ -44,23 +69,23 @@ def train(room, loop, params):
         NonFiniteError: a loss or gradient that is not finite; names the step.
     """
     known = None if room is None else load_state(room)
-    params, state, history = known or (params, {}, [_row(0, None, _validation(loop, 0, params))])
+    params, state, history = known or (params, {}, [_row(loop, 0, None, params)])
     rows, done = list(history), state.get("step", 0)
-    with progress((loop.steps - done) * loop.tokens, "tokens", "training") as advance:
+    with progress((loop.steps - done) * loop.tokens, loop.log.unit, "training") as advance:
         for number in range(done + 1, loop.steps + 1):
             params, state, row = _stepped(loop, params, state, number)
             rows.append(row)
             if room is not None and (number % loop.save_every == 0 or number == loop.steps):
                 save_state(room, params, state, np.array(rows))
-            advance(loop.tokens, _remark(rows, loop.steps))
+            advance(loop.tokens, _remark(rows, loop))
     if done < loop.steps and rows[-1][1] > 2 * rows[1][1]:  # more than two batches differ by
         say(f"the loss rose from {rows[1][1]:.4g} to {rows[-1][1]:.4g}; a lower --lr may help")
     return params, state, np.array(rows)
 
 
-def csv(history):
+def csv(history, columns=COLUMNS):
     """A log as text; what was not measured is empty."""
-    lines = [",".join(COLUMNS)]
+    lines = [",".join(columns)]
     lines += [
         ",".join("" if math.isnan(x) else repr(int(x)) if i == 0 else f"{x:.9g}" for i, x in enumerate(row))
         for row in history
@@ -74,11 +99,10 @@ def _stepped(loop, params, state, number):
             params, state, report = loop.step(params, state, loop.batch(number - 1))
         if not math.isfinite(report["losses"]["loss"]):
             raise NonFiniteError(f"the loss is {report['losses']['loss']}")
-        return params, state, _row(number, report, _validation(loop, number, params))
+        return params, state, _row(loop, number, report, params)
     except (NonFiniteError, GridError) as error:  # GridError: a scale that has left its range
         raise NonFiniteError(
-            f"step {number}: {error}; the training has diverged, {_largest(params)}; a lower --lr or --scale-lr, more "
-            "--warmup or a smaller --clip helps"
+            f"step {number}: {error}; the training has diverged, {_largest(params)}; {loop.log.advice}"
         ) from error
 
 
@@ -89,13 +113,9 @@ def _largest(params):
     return f"{name} has grown to {size[name]:.3g}"
 
 
-def _row(number, report, validation):
-    if report is None:
-        return [number, *[math.nan] * (len(COLUMNS) - 2), validation]
-    losses = [report["losses"].get(name, math.nan) for name in ("loss", "kl", "ce")]
-    rates = report["transitions"]["rate"]
-    transition = sum(rates.values()) / len(rates) if rates else math.nan
-    return [number, *losses, report["norm"], report["learning_rate"], transition, validation]
+def _row(loop, number, report, params):
+    unknown = [math.nan] * (len(loop.log.columns) - 2)
+    return [number, *(unknown if report is None else loop.log.figures(report)), _validation(loop, number, params)]
 
 
 def _validation(loop, number, params):
@@ -103,7 +123,7 @@ def _validation(loop, number, params):
     return loop.evaluate(params) if due else math.nan
 
 
-def _remark(rows, steps):
+def _remark(rows, loop):
     known = [row[-1] for row in rows if not math.isnan(row[-1])]
-    text = f"step {len(rows) - 1} of {steps}, loss {rows[-1][1]:.4f}"
-    return f"{text}, validation perplexity {known[-1]:.4f}" if known else text
+    text = f"step {len(rows) - 1} of {loop.steps}, loss {rows[-1][1]:.4f}"
+    return f"{text}, {loop.log.columns[-1].replace('_', ' ')} {known[-1]:.4f}" if known else text

@@ -1,0 +1,132 @@
+"""A student whose weights are indices of tables: the tables learn, the indices stay. One flat dict.
+
+"<layer>.weight_codebook" float (1, k) and "<layer>.weight_index" uint8 (out, in) stand for the weight
+codebook[index]. With a latent "<layer>.weight" (out, in) in place of the index the weight is requantized at every step.
+All else is used as it is. Whatever is used is rounded to float16 first: the grid that is trained is the one stored.
+"""
+
+import numpy as np
+
+from refq.errors import GridError
+from refq.tape import Tensor, record
+
+CODEBOOK, INDEX = "_codebook", "_index"
+SCHEMES = ("kmeans", "kmeans_optimal", "linear_mean", "linear_round")
+EXEMPT = ("classifier.", "lm_head.")
+ITERATIONS = 3  # of Lloyd's algorithm: the most that 2010.07109 takes (recalled, unverified)
+
+
+def quantized_names(weights):
+    """Names of what is quantized: all matrices, embeddings among them, but those of the classification layer."""
+    return [name for name, w in weights.items() if w.ndim == 2 and not name.startswith(EXEMPT)]
+
+
+def fit_codebook(w, scheme, bits, draws, ops):
+    """One codebook for a whole weight, and the index of its members.
+
+    Parameters
+        w: float32 (or float64) (out, in).
+        scheme: one of SCHEMES.
+        bits: int, 1..8.
+        draws: float64 (2**bits,), 0 <= draws < 1: random numbers of k-means++, for "kmeans" alone.
+        ops: the engine.
+    Returns
+        codebook: dtype of w, (1, 2**bits), numbers of float16.
+        index: uint8, shape of w: for k-means the nearest of these entries; for the linear schemes as they give it.
+    Raises
+        GridError: an entry beyond float16.
+    """
+    groups = w.reshape(1, -1)
+    if scheme == "kmeans":
+        start = ops.kmeans_plus_plus_init(groups, 2**bits, draws[None])
+        codebook, index = ops.lloyd(groups, start, ITERATIONS)
+    elif scheme == "kmeans_optimal":
+        codebook, index = ops.kmeans_optimal(groups, 2**bits)
+    else:
+        codebook, index = getattr(ops, scheme)(groups, bits)
+    codebook = half(codebook)
+    if scheme.startswith("kmeans"):
+        _, index = ops.lloyd(groups, codebook, 0)
+    return codebook, index.reshape(w.shape)
+
+
+def start_student(weights, scheme, bits, draws, ops, requantize=False):
+    """The parameters before the first step.
+
+    Parameters
+        weights: dict, name -> float array.
+        scheme, bits, ops: as fit_codebook takes them.
+        draws: function of the number of a quantized weight to its draws.
+        requantize: whether the weights stay, as latent ones, instead of indices.
+    """
+    params = dict(weights)
+    for number, name in enumerate(quantized_names(weights)):
+        codebook, index = fit_codebook(weights[name], scheme, bits, draws(number), ops)
+        params[name + CODEBOOK] = codebook
+        if not requantize:
+            params[name + INDEX] = index
+            del params[name]
+    return params
+
+
+def used_weights(params, ops):
+    """What the forward pass uses: weights, biases and norms by their names, all arrays."""
+    stored = as_stored(params, ops)
+    weights = {name: value for name, value in stored.items() if not name.endswith((CODEBOOK, INDEX))}
+    names = [name.removesuffix(INDEX) for name in stored if name.endswith(INDEX)]
+    return weights | {n: ops.codebook_lookup(stored[n + INDEX], stored[n + CODEBOOK]) for n in names}
+
+
+def weights_on_tape(params, stored, reduce, ops):
+    """What the forward pass uses, as Tensors.
+
+    Parameters
+        params: as this file describes them.
+        stored: as_stored(params).
+        reduce: "mean" or "sum", what a codebook makes of the gradients of its members.
+        ops: the engine.
+    Returns
+        weights: dict, name -> Tensor, as used_weights.
+        leaves: dict, name of a parameter -> the Tensor whose gradient is its. That of a latent weight is the weight
+            that is used: the gradient passes straight through the requantization.
+    """
+    weights, leaves = {}, {}
+    for name, value in stored.items():
+        if name.endswith(CODEBOOK):
+            weight = name.removesuffix(CODEBOOK)
+            if weight in params:
+                leaves[weight] = weights[weight] = Tensor(ops.codebook_lookup(stored[weight + INDEX], value))
+            else:
+                leaves[name] = Tensor(params[name])
+                weights[weight] = _looked_up(stored[weight + INDEX], leaves[name], reduce, ops)
+        elif not name.endswith(INDEX):
+            leaves[name] = weights[name] = Tensor(value)
+    return weights, leaves
+
+
+def as_stored(params, ops):
+    """The same student as it is stored: codebooks rounded to float16, and indices for its latent weights.
+
+    These follow their weight by one step of Lloyd's algorithm, from the codebooks that they have.
+    """
+    stored = {name: half(value) if name.endswith(CODEBOOK) else value for name, value in params.items()}
+    for name in [name for name in params if name + CODEBOOK in params]:
+        _, codebook, index = ops.ste_requantize(stored.pop(name).reshape(1, -1), stored[name + CODEBOOK])
+        stored |= {name + CODEBOOK: half(codebook), name + INDEX: index.reshape(params[name].shape)}
+    return stored
+
+
+def half(codebook):
+    """A codebook with every entry the nearest number of float16, in its own dtype."""
+    with np.errstate(over="ignore"):
+        rounded = codebook.astype(np.float16).astype(codebook.dtype)
+    if not np.isfinite(rounded).all():
+        raise GridError(f"an entry of a codebook is {np.abs(codebook).max():.6g}; float16 ends at 65504")
+    return rounded
+
+
+def _looked_up(index, codebook, reduce, ops):
+    def vjp(g, index, codebook):
+        return ops.codebook_lookup_vjp(g, index, half(codebook), reduce)
+
+    return record(lambda index, codebook: ops.codebook_lookup(index, half(codebook)), vjp, index, codebook)
