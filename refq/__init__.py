@@ -5,6 +5,7 @@ from refq.analysis import *  # noqa: F403
 from refq.grids import *  # noqa: F403
 from refq.models import *  # noqa: F403
 from refq.ops import *  # noqa: F403
+from refq.ops import CodebookWeight as CodebookWeight
 from refq.ops import PackedWeight as PackedWeight
 from refq.ranges import *  # noqa: F403
 from refq.training import *  # noqa: F403

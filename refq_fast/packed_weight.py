@@ -1,16 +1,17 @@
-"""The low-bit weight in the layout of the kernels."""
+"""The low-bit weights in the layouts of the kernels, each checked once."""
 
 import numpy as np
 
 from refq import checks
 from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
-from refq_fast import interleaved
+from refq_fast import interleaved, permuted
+from refq_fast.ops import codebook_matmul as indices
 from refq_fast.ops import quantized_matmul as stored
 
 
 class PackedWeight:
-    """A low-bit weight (out, in) for linear, checked once.
+    """A low-bit weight (out, in) for linear.
 
     At 4 bits, where a group is whole 32-bit words, its rows are interleaved; otherwise it stays as it is stored.
     """
@@ -22,16 +23,14 @@ class PackedWeight:
         if packed.ndim != 2 or scale.ndim != 2 or 0 in scale.shape:
             raise ShapeError(f"packed has shape {packed.shape}, scale {scale.shape}; (out, bytes), (out, G) are needed")
         self.bits, self.dtype, self.groups, self.row_bytes = bits, scale.dtype, scale.shape[1], packed.shape[1]
-        width = self.row_bytes * 8 // bits // self.groups * self.groups  # the widest that fits; x will tell
-        x = np.empty((0, max(width, 1)), scale.dtype)
-        weight = arguments.quantized_matmul(x, packed, scale, zero_point, bits)[1:4]
+        weight = arguments.quantized_matmul(_widest(self), packed, scale, zero_point, bits)[1:4]
         self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
         self.fast = interleaved.interleave(*weight) if bits == 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
 
     def product(self, x):
         """x (..., in) times the transpose: (..., out)."""
-        x = self._fitting(x)
+        x = _fitting(self, x)
         if self.stored:
             return stored.product(x, *self.stored)
         y = interleaved.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), self.fast)
@@ -39,20 +38,65 @@ class PackedWeight:
 
     def dequantized(self, x):
         """The weight as real numbers (out, in), for an x (..., in)."""
-        x = self._fitting(x)
+        x = _fitting(self, x)
         if self.stored:
             return stored.dequantized(x.shape[-1], *self.stored)
         return interleaved.dequantized(self.fast)[:, : x.shape[-1]]
 
-    def _fitting(self, x):
-        x = arguments.last_axis("x", checks.as_float("x", x))
-        if x.dtype != self.dtype:
-            raise DtypeError(f"x is {x.dtype}; {self.dtype} is needed, as the scale has")
-        width = x.shape[-1]
-        if -(-width * self.bits // 8) != self.row_bytes or width % self.groups:
-            raise ShapeError(
-                f"x has width {width}; the packed weight has {self.row_bytes} bytes of {self.bits}-bit codes a row, "
-                f"in {self.groups} groups"
-            )
-        checks.unused_bits(self.ends, width * self.bits - 8 * (self.row_bytes - 1))
-        return x
+
+class CodebookWeight:
+    """A weight (out, in) of indices of codebooks, for linear.
+
+    Up to 4 bits, where a group is whole units of the kernel, its indices lie as that reads them; otherwise it stays as
+    it is stored.
+    """
+
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored")
+
+    def __init__(self, packed, codebook, bits):
+        bits, packed = checks.bit_width(bits, smallest=1), np.asarray(packed)
+        codebook = checks.as_float("codebook", codebook)
+        if packed.ndim != 2 or codebook.ndim != 3 or 0 in codebook.shape:
+            shapes = f"packed has shape {packed.shape}, codebook {codebook.shape}"
+            raise ShapeError(f"{shapes}; (out, bytes), (out or 1, G, 2**bits) are needed")
+        self.bits, self.dtype, self.groups, self.row_bytes = bits, codebook.dtype, codebook.shape[1], packed.shape[1]
+        widest = _widest(self)
+        _, packed, codebook, _ = arguments.codebook_matmul(widest, packed, codebook, bits)
+        self.ends = np.bitwise_or.reduce(packed[:, -1:], axis=0)
+        self.fast = permuted.permute(packed, codebook, bits, widest.shape[1])
+        self.stored = None if self.fast else (np.ascontiguousarray(packed), np.ascontiguousarray(codebook), bits)
+
+    def product(self, x):
+        """x (..., in) times the transpose: (..., out)."""
+        x = _fitting(self, x)
+        fast = self.fast and self.fast.of_width(x.shape[-1])
+        if not fast:
+            return indices.product(x, *(self.stored or self.fast.stored()))
+        y = permuted.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), fast)
+        return y.reshape(*x.shape[:-1], y.shape[1])
+
+    def dequantized(self, x):
+        """The weight as real numbers (out, in), for an x (..., in)."""
+        width = _fitting(self, x).shape[-1]
+        fast = self.fast and self.fast.of_width(width)
+        return permuted.looked_up(fast) if fast else indices.looked_up(width, *(self.stored or self.fast.stored()))
+
+
+def _widest(weight):
+    """An x of no rows, as wide as the bytes of a row allow; a later x will tell."""
+    width = weight.row_bytes * 8 // weight.bits // weight.groups * weight.groups
+    return np.empty((0, max(width, 1)), weight.dtype)
+
+
+def _fitting(weight, x):
+    x = arguments.last_axis("x", checks.as_float("x", x))
+    if x.dtype != weight.dtype:
+        raise DtypeError(f"x is {x.dtype}; {weight.dtype} is needed, as the weight has")
+    width = x.shape[-1]
+    if -(-width * weight.bits // 8) != weight.row_bytes or width % weight.groups:
+        raise ShapeError(
+            f"x has width {width}; the packed weight has {weight.row_bytes} bytes of {weight.bits}-bit codes a row, "
+            f"in {weight.groups} groups"
+        )
+    checks.unused_bits(weight.ends, width * weight.bits - 8 * (weight.row_bytes - 1))
+    return x

@@ -51,7 +51,7 @@ def load_words(context, array, index):
     """array[index : index + LANES] of a flat uint32 array."""
 
     def generate(context, builder, signature, args):
-        return _vector_at(builder, _element(context, builder, signature, args), _I32)
+        return vector_at(builder, pointer(context, builder, signature, args), _I32)
 
     return words(array, types.intp), generate
 
@@ -62,7 +62,7 @@ def load_floats(context, array, index):
     element = {types.float32: _F32, types.int8: ir.IntType(8), types.uint16: ir.IntType(16)}[array.dtype]
 
     def generate(context, builder, signature, args):
-        value = _vector_at(builder, _element(context, builder, signature, args), element)
+        value = vector_at(builder, pointer(context, builder, signature, args), element)
         if array.dtype == types.int8:
             return builder.sitofp(value, floats.llvm)
         return _from_half(builder, value) if array.dtype == types.uint16 else value
@@ -75,7 +75,7 @@ def store(context, array, index, value):
     """array[index : index + LANES] = value."""
 
     def generate(context, builder, signature, args):
-        _store(builder, args[2], _element(context, builder, signature, args))
+        _store(builder, args[2], pointer(context, builder, signature, args))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
@@ -86,9 +86,9 @@ def load_block(context, array, index, step):
     """A block of array[index + i * step :][:LANES] for every row i, of a flat float32 array."""
 
     def generate(context, builder, signature, args):
-        at, value = _element(context, builder, signature, args), context.get_constant_null(block)
+        at, value = pointer(context, builder, signature, args), context.get_constant_null(block)
         for row in range(ROWS):
-            value = builder.insert_value(value, _vector_at(builder, at, _F32), row)
+            value = builder.insert_value(value, vector_at(builder, at, _F32), row)
             at = builder.gep(at, [args[2]])
         return value
 
@@ -100,7 +100,7 @@ def store_block(context, array, index, step, value):
     """array[index + i * step :][:LANES] = value[i] for every row i of a block."""
 
     def generate(context, builder, signature, args):
-        at = _element(context, builder, signature, args)
+        at = pointer(context, builder, signature, args)
         for row in range(ROWS):
             _store(builder, builder.extract_value(args[3], row), at)
             at = builder.gep(at, [args[2]])
@@ -114,10 +114,10 @@ def turn(context, x, index, step, y, place, stride):
     """y[place + j * stride + i] = x[index + i * step + j], i and j below LANES: a square of two flat float32 arrays."""
 
     def generate(context, builder, signature, args):
-        at, to = (_element(context, builder, signature, args[n : n + 2], kind) for n, kind in ((0, x), (3, y)))
+        at, to = (pointer(context, builder, signature, args[n : n + 2], kind) for n, kind in ((0, x), (3, y)))
         rows = []
         for _ in range(LANES):
-            rows.append(_vector_at(builder, at, _F32))
+            rows.append(vector_at(builder, at, _F32))
             at = builder.gep(at, [args[2]])
         for row in _turned(builder, rows):
             _store(builder, row, to)
@@ -195,7 +195,7 @@ def add_products(context, sums, a, array, index, step):
     """sums[i] + a * array[index + i * step] for every row i of a block."""
 
     def generate(context, builder, signature, args):
-        at, factors = _element(context, builder, signature, args[2:], array), []
+        at, factors = pointer(context, builder, signature, args[2:], array), []
         for _ in range(ROWS):
             factors.append(_broadcast(builder, builder.load(at), floats))
             at = builder.gep(at, [args[4]])
@@ -253,13 +253,13 @@ _operator(operator.and_, words, "and_")
 _operator(operator.rshift, words, "lshr")
 
 
-def _element(context, builder, signature, args, array=None):
+def pointer(context, builder, signature, args, array=None):
     """Pointer to args[0][args[1]]."""
     data = make_array(array or signature.args[0])(context, builder, args[0]).data
     return builder.gep(data, [args[1]])
 
 
-def _vector_at(builder, at, element):
+def vector_at(builder, at, element):
     value = builder.load(builder.bitcast(at, ir.VectorType(element, LANES).as_pointer()))
     value.align = 1
     return value

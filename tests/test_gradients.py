@@ -29,6 +29,7 @@ def _cases():
         "linear": ((real(2, 3, 6), real(5, 6), real(5)), (0, 1, 2)),
         "quantized_matmul": ((real(2, 3, 6), *packed), (0,)),
         "rms_norm": ((real(2, 3, 6), real(6), 0.1), (0, 1)),
+        "codebook_matmul": ((real(2, 3, 6), *indices), (0,)),
         "layer_norm": ((real(2, 3, 6), real(6), real(6), 0.1), (0, 1, 2)),
         "rope": ((real(2, 3, 4), *rotary), (0,)),
         "attention_scores": ((real(2, 2, 3, 1, 2), real(2, 2, 6, 2)), (0, 1)),  # the last query sees all keys

@@ -11,6 +11,7 @@ import pytest
 
 import refq
 import refq_fast
+from refq.grids.pack import as_codes
 from refq_fast import matmul
 from refq_fast.exponential import exp, exp_sum
 from refq_fast.interleaved import interleave, product
@@ -61,6 +62,44 @@ def test_what_is_not_interleaved_is_computed_as_stored(bits, groups, zero_point,
     assert packed.fast is None
     x = np.ones((2, 32), dtype)
     np.testing.assert_array_equal(refq_fast.linear(x, packed), refq_fast.quantized_matmul(x, *arguments))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("out", "length", "groups"),
+    [(1, 5, 1), (33, 172, 1), (7, 1024, 1), (6, 512, 4), (3, 3000, 1), (5, 126, 2)],
+    ids=str,
+)
+@pytest.mark.parametrize("own", [True, False], ids=["a codebook a row", "one codebook"])
+def test_permuted_products(bits, out, length, groups, own):
+    arguments, w = indices(bits, out, length, groups, own)
+    packed = refq_fast.CodebookWeight(*arguments)
+    assert (packed.fast is not None) == (bits < 5 and length != 126)
+    for rows in (0, 1, 3, 4, 8, 9, 21):
+        x = np.random.default_rng(rows).standard_normal((rows, length)).astype(np.float32)
+        y = refq_fast.linear(x, packed)
+        assert y.shape == (rows, out)
+        assert (np.abs(y - x @ w.T) <= dot_bound(np.abs(x) @ np.abs(w).T, length)).all()
+        gx = refq_fast.linear_vjp(y, x, packed)[0]
+        assert (np.abs(gx - y @ w) <= dot_bound(np.abs(y) @ np.abs(w), out)).all()
+
+
+def test_an_x_that_is_narrower_by_a_part_of_a_byte():
+    for groups in (1, 2):
+        (packed, codebook, bits), w = indices(1, 3, 512, groups, True)
+        packed[:, -1] = 1  # then the last six indices of 510 may be all there are
+        x = np.ones((2, 510), np.float32)
+        found = refq_fast.linear(x, refq_fast.CodebookWeight(packed, codebook, bits))
+        np.testing.assert_allclose(found, refq.codebook_matmul(x, packed, codebook, bits), rtol=1e-5, atol=1e-4)
+
+
+def indices(bits, out, length, groups, own):
+    """Arguments of CodebookWeight, and the real numbers they stand for."""
+    random = np.random.default_rng(bits)
+    index = random.integers(0, 2**bits, (out, length)).astype(np.uint8)
+    codebook = random.standard_normal((out if own else 1, groups, 2**bits)).astype(np.float32)
+    w = refq.codebook_lookup(index.reshape(out, groups, -1), codebook).reshape(out, length)
+    return [refq.pack_codes(as_codes(index, bits), bits), codebook, bits], w
 
 
 def test_bytes_of_the_layout():
@@ -140,13 +179,15 @@ def test_the_order_of_a_sum_does_not_depend_on_where_its_arrays_lie(dtype):
 
 def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
     packed = refq_fast.PackedWeight(*weight(600, 512, 16)[0])
+    others = [refq_fast.CodebookWeight(*indices(bits, 600, 512, 1, True)[0]) for bits in (2, 3, 4, 6)]
     x = np.random.default_rng(1).standard_normal((9, 512)).astype(np.float32)
     threads = numba.get_num_threads()
 
     def everything(_=None):
         q = refq_fast.linear(x, packed)[:, :512].reshape(1, 2, 1, 9, 256)
         y = refq_fast.causal_attention(q, q[:, :, 0], q[:, :, 0])
-        return [refq_fast.linear(x[:1], packed), q, y, refq_fast.linear(x, np.tile(x, (100, 1)))]
+        looked_up = [refq_fast.linear(rows, other) for rows in (x[:1], x) for other in others]
+        return [refq_fast.linear(x[:1], packed), q, y, refq_fast.linear(x, np.tile(x, (100, 1))), *looked_up]
 
     try:
         numba.set_num_threads(1)
@@ -160,6 +201,7 @@ def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
 
 CHECK = """
 import numba, numpy as np, refq, refq_fast
+from refq.grids.pack import as_codes
 from refq_fast import matmul
 from refq_fast.simd import LANES
 assert LANES == 8
@@ -169,6 +211,9 @@ weight = refq.pack_codes(np.arange(9 * 64, dtype=np.int32).reshape(9, 64) % 16 -
 for rows in (x[:1], x):
     y = refq_fast.linear(rows, refq_fast.PackedWeight(*weight))
     assert np.allclose(y, refq.quantized_matmul(rows, *weight), atol=1e-3)
+    table = np.random.default_rng(2).standard_normal((9, 1, 16)).astype(np.float32)
+    y = refq_fast.linear(rows, refq_fast.CodebookWeight(weight[0], table, 4))
+    assert np.allclose(y, refq.codebook_matmul(rows, weight[0], table, 4), atol=1e-3)
 assert np.allclose(refq_fast.softmax(x), refq.softmax(x), atol=1e-6)
 w = np.random.default_rng(1).standard_normal((64, 33)).astype(np.float32)
 assert np.allclose(matmul.product(x, w), x @ w, atol=1e-4)

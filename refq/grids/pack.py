@@ -110,6 +110,11 @@ def unpack_compressed_tensors(packed, bits, length):
     return _numbers(packed, bits, length) - 2 ** (bits - 1)
 
 
+def as_codes(index, bits):
+    """Indices uint8, 0 .. 2**bits - 1, as the codes int8 that have the same bytes."""
+    return (index << np.uint8(8 - bits)).view(np.int8) >> np.int8(8 - bits)
+
+
 def _bits(u, bits):
     """The lowest `bits` bits of each number (..., n) as zeros and ones (..., n * bits), lowest first."""
     ones = (u[..., None] >> np.arange(bits, dtype=np.int32)) & 1

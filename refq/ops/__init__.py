@@ -3,10 +3,12 @@
 from refq.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp
 from refq.ops.attention_scores import attention_scores, attention_scores_vjp
+from refq.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
 from refq.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
 from refq.ops.layer_norm import layer_norm, layer_norm_vjp
+from refq.ops.linear import CodebookWeight as CodebookWeight
 from refq.ops.linear import PackedWeight as PackedWeight
 from refq.ops.linear import linear, linear_vjp
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
@@ -22,6 +24,8 @@ __all__ = [
     "linear_vjp",
     "quantized_matmul",
     "quantized_matmul_vjp",
+    "codebook_matmul",
+    "codebook_matmul_vjp",
     "rms_norm",
     "rms_norm_vjp",
     "layer_norm",

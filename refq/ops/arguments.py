@@ -26,19 +26,24 @@ def linear(x, weight, bias):
 
 def quantized_matmul(x, packed, scale, zero_point, bits):
     """x (..., in), packed (out, ceil(in * bits / 8)) bytes, scale and zero_point (out, groups)."""
-    x, bits = last_axis("x", checks.as_float("x", x)), checks.bit_width(bits)
-    packed = _axes("packed", np.asarray(packed), "out", "bytes")
-    if packed.dtype != np.uint8:
-        raise DtypeError(f"packed is {packed.dtype}; uint8 is needed")
-    rows, length = packed.shape[0], x.shape[-1]
-    checks.same_shape("packed", packed, f"x of width {length} at {bits} bits", (rows, -(-length * bits // 8)))
+    x, packed, bits = _with_packed(x, packed, checks.bit_width(bits))
     scale = _axes("scale", checks.as_float_like("scale", scale, x), "out", "groups")
-    groups = scale.shape[1]
-    if groups < 1 or length % groups:
-        raise ShapeError(f"scale has {groups} groups a row; a number that divides {length} is needed")
-    checks.same_shape("scale", scale, "packed", (rows, groups))
+    _dividing("scale", scale.shape[1], x.shape[-1])
+    checks.same_shape("scale", scale, "packed", (len(packed), scale.shape[1]))
     checks.same_shape("zero_point", zero_point, "scale", scale.shape)
     return x, packed, checks.grid_scale(scale, scale), checks.grid_zero_point(zero_point, scale.shape), bits
+
+
+def codebook_matmul(x, packed, codebook, bits):
+    """x (..., in), packed (out, ceil(in * bits / 8)) bytes, codebook (out or 1, groups, 2**bits)."""
+    x, packed, bits = _with_packed(x, packed, checks.bit_width(bits, smallest=1))
+    codebook = _axes("codebook", checks.as_float_like("codebook", codebook, x), "out or 1", "groups", "2**bits")
+    books, groups, entries = codebook.shape
+    if books not in (1, len(packed)) or entries != 2**bits:
+        needed = f"(1 or {len(packed)}, groups, {2**bits})"
+        raise ShapeError(f"codebook has shape {codebook.shape}; {bits} bits and {len(packed)} rows need {needed}")
+    _dividing("codebook", groups, x.shape[-1])
+    return x, packed, checks.finite("codebook", codebook), bits
 
 
 def rms_norm(x, weight, eps):
@@ -177,6 +182,21 @@ def truth(name, value, shape):
     if value.dtype != np.bool_:
         raise DtypeError(f"{name} is {value.dtype}; bool is needed")
     return checks.same_shape(name, value, "its partner", shape)
+
+
+def _with_packed(x, packed, bits):
+    """x (..., in), and rows of as many bytes as in codes of this width need."""
+    x, packed = last_axis("x", checks.as_float("x", x)), _axes("packed", np.asarray(packed), "out", "bytes")
+    if packed.dtype != np.uint8:
+        raise DtypeError(f"packed is {packed.dtype}; uint8 is needed")
+    size = -(-x.shape[-1] * bits // 8)
+    checks.same_shape("packed", packed, f"x of width {x.shape[-1]} at {bits} bits", (len(packed), size))
+    return x, packed, bits
+
+
+def _dividing(name, groups, length):
+    if groups < 1 or length % groups:
+        raise ShapeError(f"{name} has {groups} groups a row; a number that divides {length} is needed")
 
 
 def _axes(name, x, *axes):

@@ -1,4 +1,4 @@
-"""Products with a weight: the one place that knows that a weight may be an array or packed low-bit codes."""
+"""Products with a weight: the one place that knows that a weight may be an array, or packed codes or indices."""
 
 import math
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.ops import arguments
+from refq.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 
 
@@ -18,6 +19,20 @@ class PackedWeight(NamedTuple):
     bits: int
 
 
+class CodebookWeight(NamedTuple):
+    """A low-bit weight (out, in), as codebook_matmul takes it."""
+
+    packed: np.ndarray
+    codebook: np.ndarray
+    bits: int
+
+
+PRODUCTS = {
+    PackedWeight: (quantized_matmul, quantized_matmul_vjp),
+    CodebookWeight: (codebook_matmul, codebook_matmul_vjp),
+}
+
+
 def linear(x, weight, bias=None):
     """Product with a weight matrix, plus a bias.
 
@@ -25,7 +40,8 @@ def linear(x, weight, bias=None):
 
     Parameters
         x: float32 (or float64), (..., in).
-        weight: dtype of x, (out, in); or a PackedWeight, then y = quantized_matmul(x, *weight) + bias.
+        weight: dtype of x, (out, in); or a PackedWeight, then y = quantized_matmul(x, *weight) + bias; or a
+            CodebookWeight, likewise with codebook_matmul.
         bias: dtype of x, (out,); None for no bias.
     Returns
         y: (..., out), dtype of x.
@@ -38,8 +54,8 @@ def linear(x, weight, bias=None):
     Source: definition.
     Spec: linear
     """
-    if isinstance(weight, PackedWeight):
-        y = quantized_matmul(x, *weight)
+    if type(weight) in PRODUCTS:
+        y = PRODUCTS[type(weight)][0](x, *weight)
         return y if bias is None else y + arguments.vector("bias", bias, y, y.shape[-1])
     x, weight, bias = arguments.linear(x, weight, bias)
     y = x @ weight.T
@@ -55,7 +71,7 @@ def linear_vjp(g, x, weight, bias=None):
         g: (..., out), dtype of x.
         x, weight, bias: as linear takes them.
     Returns
-        (gx, gweight, gbias): shapes of x, weight and bias; gweight is None for a PackedWeight, gbias without a bias.
+        (gx, gweight, gbias): shapes of x, weight and bias; gweight is None for a low-bit weight, gbias without a bias.
     Raises
         as linear; ShapeError if g has another shape than the result of linear.
 
@@ -67,8 +83,8 @@ def linear_vjp(g, x, weight, bias=None):
     Source: definition.
     Spec: linear_vjp
     """
-    if isinstance(weight, PackedWeight):
-        gx, gweight = quantized_matmul_vjp(g, x, *weight), None
+    if type(weight) in PRODUCTS:
+        gx, gweight = PRODUCTS[type(weight)][1](g, x, *weight), None
     else:
         x, weight, bias = arguments.linear(x, weight, bias)
         g = arguments.incoming(g, x, (*x.shape[:-1], weight.shape[0]))

@@ -5,22 +5,29 @@ import math
 import numpy as np
 
 from refq.ops import arguments
-from refq.ops.linear import PackedWeight as StoredWeight
+from refq.ops.linear import CodebookWeight as StoredIndices
+from refq.ops.linear import PackedWeight as StoredCodes
 from refq_fast import blas
+from refq_fast.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
-from refq_fast.packed_weight import PackedWeight
+from refq_fast.packed_weight import CodebookWeight, PackedWeight
+
+STORED = {
+    StoredCodes: (quantized_matmul, quantized_matmul_vjp),
+    StoredIndices: (codebook_matmul, codebook_matmul_vjp),
+}
 
 
 def linear(x, weight, bias=None):
     """Twin of refq.linear.
 
     Arrays: pieces of the product in several threads, each a BLAS call of one thread. A PackedWeight of this package at
-    4 bits: a kernel that reads the codes in their layout.
+    4 bits, a CodebookWeight up to 4: a kernel that reads codes or indices in their layout.
     Spec: linear
     """
-    if isinstance(weight, PackedWeight | StoredWeight):
-        packed = isinstance(weight, PackedWeight)
-        y = weight.product(x) if packed else quantized_matmul(x, *weight)
+    stored = STORED.get(type(weight))
+    if stored or isinstance(weight, PackedWeight | CodebookWeight):
+        y = stored[0](x, *weight) if stored else weight.product(x)
         return y if bias is None else y + arguments.vector("bias", bias, y, y.shape[-1])
     x, weight, bias = arguments.linear(x, weight, bias)
     y = blas.product(x, weight.T, "CF")
@@ -33,9 +40,9 @@ def linear_vjp(g, x, weight, bias=None):
     Products as in linear; a packed weight is unpacked for the time of the call.
     Spec: linear_vjp
     """
-    if isinstance(weight, StoredWeight):
-        gx, gweight = quantized_matmul_vjp(g, x, *weight), None
-    elif isinstance(weight, PackedWeight):
+    if type(weight) in STORED:
+        gx, gweight = STORED[type(weight)][1](g, x, *weight), None
+    elif isinstance(weight, PackedWeight | CodebookWeight):
         w = weight.dequantized(x)
         gx, gweight = blas.product(arguments.incoming(g, w, (*np.shape(x)[:-1], len(w))), w), None
     else:

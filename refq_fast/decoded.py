@@ -1,0 +1,74 @@
+"""Products with a weight that is decoded a few rows at a time, each tile multiplied by BLAS while in the cache."""
+
+import numpy as np
+
+from refq_fast import blas
+from refq_fast.kernel import serial
+
+TILE = 2**16  # numbers of a tile: it stays in a core's second-level cache
+WIDE, MANY = 2**19, 16  # of a tile where x has so many rows that packing them for BLAS again and again costs more
+
+
+def product(x, out, decode):
+    """x (..., in) times the transpose of a weight (out, in); decode(rows, w) writes the rows of a slice into w."""
+    rows = blas.laid_out(x).reshape(-1, x.shape[-1])
+    y = np.empty((len(rows), out), x.dtype)
+
+    def compute(tile):
+        w = np.empty((tile.stop - tile.start, x.shape[-1]), x.dtype)
+        decode(tile, w)
+        np.matmul(rows, w.T, out=y[:, tile])
+
+    blas.each(compute, _tiles(out, x.shape[-1], TILE if len(rows) < MANY else WIDE))
+    return y.reshape(*x.shape[:-1], out)
+
+
+def whole(shape, dtype, decode):
+    """The weight (out, in) itself."""
+    w = np.empty(shape, dtype)
+    blas.each(lambda tile: decode(tile, w[tile]), _tiles(*shape, TILE))
+    return w
+
+
+def _tiles(out, length, numbers):
+    rows = max(1, numbers // length)
+    return [slice(first, min(first + rows, out)) for first in range(0, out, rows)]
+
+
+@serial
+def unpack(packed, bits, codes):
+    """Codes of one row, int8, with room for eights: the width is a constant of each call, so that each has its loop."""
+    if bits == 1:
+        _eights(packed, 1, codes)
+    elif bits == 2:
+        _eights(packed, 2, codes)
+    elif bits == 3:
+        _eights(packed, 3, codes)
+    elif bits == 4:
+        _eights(packed, 4, codes)
+    elif bits == 5:
+        _eights(packed, 5, codes)
+    elif bits == 6:
+        _eights(packed, 6, codes)
+    elif bits == 7:
+        _eights(packed, 7, codes)
+    else:
+        _eights(packed, 8, codes)
+
+
+@serial
+def _eights(packed, bits, codes):
+    whole = len(packed) // bits
+    for block in range(whole):  # eight codes fill `bits` whole bytes
+        _eight(packed[block * bits :], bits, bits, codes[block * 8 :])
+    if whole * 8 < len(codes):
+        _eight(packed[whole * bits :], len(packed) - whole * bits, bits, codes[whole * 8 :])
+
+
+@serial
+def _eight(packed, count, bits, codes):
+    half, word = 1 << (bits - 1), np.int64(0)
+    for i in range(count):
+        word |= np.int64(packed[i]) << (8 * i)
+    for i in range(8):
+        codes[i] = (((word >> (bits * i)) & (2 * half - 1)) ^ half) - half
