@@ -41,6 +41,7 @@ from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
 from refq_fast.training.optimizers import adamw
 from refq_fast.training.smooth import (
+from refq_fast.training.requantize import ste_requantize
     sigmoid_ste_vjp,
     soft_clamp,
     soft_clamp_vjp,

@@ -8,7 +8,14 @@ from tests.support import both
 
 # specified, not derived: golden cases check them
 SURROGATES = {"fake_quantize", "lsq", "lsq_plus", "learned_range"}
-SURROGATES |= {"codebook_lookup", "dynamic_fake_quantize", "normalized_lsq", "sigmoid_ste", "soft_fake_quantize"}
+SURROGATES |= {
+    "codebook_lookup",
+    "ste_requantize",
+    "dynamic_fake_quantize",
+    "normalized_lsq",
+    "sigmoid_ste",
+    "soft_fake_quantize",
+}
 ALLOWED = 1e-8  # relative
 MASK = np.array([[True, False, True, True], [True, True, False, False]])
 

@@ -32,6 +32,7 @@ from refq.training.lottery import lts_distance, lts_freeze, lts_hold, lts_thresh
 from refq.training.normalized_step import normalized_lsq, normalized_lsq_scale, normalized_lsq_vjp
 from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
 from refq.training.reduction import reduce_loss, reduce_loss_vjp
+from refq.training.requantize import ste_requantize, ste_requantize_vjp
 from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
 from refq.training.smooth import (
     sigmoid_ste,
@@ -76,6 +77,8 @@ __all__ = [
     "soft_clamp_vjp",
     "soft_fake_quantize",
     "soft_fake_quantize_vjp",
+    "ste_requantize",
+    "ste_requantize_vjp",
     "kl_divergence",
     "kl_divergence_vjp",
     "reverse_kl_divergence",
