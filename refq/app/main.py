@@ -16,10 +16,11 @@ from refq.errors import FileError, GroupSizeError, NonFiniteError, RefqError, Us
 VERBS = {
     "quantize": "Write a low-bit copy of a model that other programs load.",
     "distill": "Train a low-bit copy of a model to behave like it.",
+    "finetune": "Teach an encoder a task, float or with codebooks for weights.",
     "sample": "Write a text of a model's own documents, to distill it from.",
     "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
-    "evaluate": "Score a multiple-choice set with a model.",
+    "evaluate": "Score a set of questions or sentences with a model.",
     "analyze": "Look inside a model: how gradients pass through it in training.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",

@@ -4,6 +4,7 @@ import json
 
 from refq.errors import CheckpointError
 from refq.files.config import CEILING, LAYERS, SIZE, read_integer, read_number
+from refq.files.encoder_codebooks import read_bits
 from refq.files.strict import read_json, shown
 
 FAMILIES = {"bert": "Bert", "albert": "Albert"}
@@ -18,7 +19,7 @@ _DEFAULTS = {
 }
 # settings with one value that we support; a missing key or null is that value
 _FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
-_FIXED |= {"quantization_config": None, "compression_config": None, "quantization": None}
+_FIXED |= {"compression_config": None, "quantization": None}
 _FIXED_IN = {"bert": {}, "albert": {"num_hidden_groups": 1, "inner_group_num": 1}}
 
 
@@ -30,10 +31,11 @@ def read_bert_config(path):
     Returns
         config: dict with model_type, vocab_size, hidden_size, embedding_size, intermediate_size, num_hidden_layers,
             num_attention_heads, max_position_embeddings, type_vocab_size, layer_norm_eps, hidden_act ("gelu" or
-            "gelu_tanh"), shared_layers, num_labels (None without a classifier), and ignored_heads, what the names of
-            tensors begin with that are none of ours.
+            "gelu_tanh"), shared_layers, num_labels (None without a classifier), bits (of codebooks, None of a float
+            model), and ignored_heads, what the names of tensors begin with that are none of ours.
     Raises
         CheckpointError: a value of the wrong type or size, a contradiction, or a setting that is not supported.
+        FormatError: a quantization that is none of ours.
     """
     raw = read_json(path, CEILING, CheckpointError)
     family, head = _family(raw, path)
@@ -50,6 +52,8 @@ def read_bert_config(path):
     config["layer_norm_eps"] = read_number(raw, "layer_norm_eps", path, 1.0)
     config["hidden_act"], config["shared_layers"] = ACTIVATIONS[raw["hidden_act"]], albert
     config["num_labels"] = _labels(raw, path) if head == "ForSequenceClassification" else None
+    raw_quantization = raw.get("quantization_config")
+    config["bits"] = None if raw_quantization is None else read_bits(raw_quantization, path)
     return config | {"ignored_heads": HEADS[head]}
 
 

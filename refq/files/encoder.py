@@ -7,6 +7,7 @@ from refq.errors import CheckpointError
 from refq.files.bert_config import read_bert_config
 from refq.files.checkpoint import Checkpoint, check_tensors
 from refq.files.compressed_tensors import FLOATS
+from refq.files.encoder_codebooks import codebook_tensors
 from refq.files.shards import find_tensors
 from refq.files.strict import shown
 
@@ -21,6 +22,7 @@ _ALBERT = {
     "ffn": "intermediate.dense",
     "ffn_output": "output.dense",
 }
+_STORED = {ours: theirs for theirs, ours in _ALBERT.items()}
 _LAYER = "encoder.albert_layer_groups.0.albert_layers.0."
 
 
@@ -32,7 +34,7 @@ def open_encoder(directory):
     ignored, a classifier is not.
 
     Returns
-        Checkpoint, without schemes.
+        Checkpoint, without schemes; of a model of codebooks its stored tensors, see encoder_codebooks.
     Raises
         CheckpointError: one sentence with file, tensor and rule.
     """
@@ -51,9 +53,12 @@ def open_encoder(directory):
             raise CheckpointError(f"{entry[0]}: tensors {shown(other)} and {shown(stored_name)} are both {name}")
         else:
             found[name] = entry
-    shapes = bert_tensors(config, pooler="pooler.dense.weight" in found)
-    check_tensors(found, {name: (FLOATS, shape) for name, shape in shapes.items()}, directory)
-    tensors = {name: found[name] for name in shapes}
+    shapes = bert_tensors(config, pooler="pooler.dense.bias" in found)
+    expected = {name: (FLOATS, shape) for name, shape in shapes.items()}
+    if config["bits"] is not None:
+        expected = codebook_tensors(shapes, config["bits"])
+    check_tensors(found, expected, directory)
+    tensors = {name: found[name] for name in expected}
     return Checkpoint(directory, config, tensors, list(metadata), ignored, {}, metadata, identities)
 
 
@@ -72,6 +77,22 @@ def canonical_name(name, model_type):
         if name.startswith("pooler."):
             return f"pooler.dense.{kind}"
     return name
+
+
+def stored_name(name, config):
+    """transformers' name of a tensor that BertModel calls `name`: canonical_name, back.
+
+    >>> stored_name("encoder.layer.0.intermediate.dense.weight", {"model_type": "albert", "num_labels": None})
+    'encoder.albert_layer_groups.0.albert_layers.0.ffn.weight'
+    """
+    if name.startswith("classifier."):
+        return name
+    place, _, kind = name.removeprefix("encoder.layer.0.").rpartition(".")
+    if config["model_type"] == "albert" and place in _STORED:
+        name = f"{_LAYER}{_STORED[place]}.{kind}"
+    elif config["model_type"] == "albert" and name.startswith("pooler."):
+        name = f"pooler.{kind}"
+    return name if config["num_labels"] is None else f"{config['model_type']}.{name}"
 
 
 def bert_tensors(config, pooler=True):

@@ -1,12 +1,16 @@
 """Sentences through an encoder: tokens, batches of like length, states, and one vector a sentence."""
 
+import math
+
 import numpy as np
 
-from refq.errors import NonFiniteError
+import refq
+from refq.errors import FormatError, NonFiniteError
 from refq.files.checkpoint import check_finite
-from refq.files.encoder import open_encoder
+from refq.files.encoder import bert_tensors, open_encoder
 from refq.files.safetensors import as_float32
 from refq.files.tokenizer import open_tokenizer
+from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
 from refq.training.finetune import mean_pooled
 
@@ -14,7 +18,7 @@ NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float
 
 
 def load_encoder(directory):
-    """Read a directory of BERT or ALBERT into the parameters that `bert_forward` takes.
+    """Read a directory of BERT or ALBERT into the parameters that `bert_forward` takes; codebooks are looked up.
 
     Parameters
         directory: a Hugging Face model directory.
@@ -25,11 +29,11 @@ def load_encoder(directory):
         FileError: whatever open_encoder refuses; a weight that is not finite.
     """
     checkpoint, params = open_encoder(directory), {}
-    sizes = {name: int(np.prod(info.shape)) for name, (_, info) in checkpoint.tensors.items()}
-    with progress(sum(sizes.values()), "weights", "loading") as advance:
-        for name, (file, _) in checkpoint.tensors.items():
-            params[name] = as_float32(check_finite(checkpoint.read(name), name, file))
-            advance(sizes[name])
+    shapes = bert_tensors(checkpoint.config, pooler="pooler.dense.bias" in checkpoint.tensors)
+    with progress(sum(map(math.prod, shapes.values())), "weights", "loading") as advance:
+        for name, shape in shapes.items():
+            params[name] = _float(checkpoint, name) if name in checkpoint.tensors else _entries(checkpoint, name, shape)
+            advance(math.prod(shape))
     return checkpoint.config, params
 
 
@@ -60,11 +64,24 @@ def batches(config, encoded):
         T = len(encoded[number][0])
         widest = max(config["intermediate_size"], config["hidden_size"], config["num_attention_heads"] * T)
         if batch and (len(batch) + 1) * T * widest > NUMBERS:
-            yield batch, *_padded([encoded[n] for n in batch])
+            yield batch, *padded([encoded[n] for n in batch])
             batch = []
         batch.append(number)
     if batch:
-        yield batch, *_padded([encoded[n] for n in batch])
+        yield batch, *padded([encoded[n] for n in batch])
+
+
+def padded(encoded):
+    """Texts side by side: tokens, mask and types, int32, bool, int32 (B, T), padded at the right.
+
+    Parameters
+        encoded: list of (ids, types).
+    """
+    shape = (len(encoded), max(len(ids) for ids, _ in encoded))
+    tokens, mask, types = np.zeros(shape, np.int32), np.zeros(shape, bool), np.zeros(shape, np.int32)
+    for row, (ids, kinds) in enumerate(encoded):
+        tokens[row, : len(ids)], types[row, : len(ids)], mask[row, : len(ids)] = ids, kinds, True
+    return tokens, mask, types
 
 
 def states(engine, model, encoded, ops=None):
@@ -97,9 +114,21 @@ def sentence_vectors(engine, model, encoded):
     return vectors
 
 
-def _padded(encoded):
-    shape = (len(encoded), max(len(ids) for ids, _ in encoded))
-    tokens, mask, types = np.zeros(shape, np.int32), np.zeros(shape, bool), np.zeros(shape, np.int32)
-    for row, (ids, kinds) in enumerate(encoded):
-        tokens[row, : len(ids)], types[row, : len(ids)], mask[row, : len(ids)] = ids, kinds, True
-    return tokens, mask, types
+def _float(checkpoint, name):
+    return as_float32(check_finite(checkpoint.read(name), name, checkpoint.tensors[name][0]))
+
+
+def _entries(checkpoint, name, shape):
+    """A matrix of indices as the numbers that they stand for."""
+    bits, codebook, w = (
+        checkpoint.config["bits"],
+        _float(checkpoint, f"{name}_codebook")[0],
+        np.empty(shape, np.float32),
+    )
+    for start, stop in row_chunks(shape):
+        try:
+            index = refq.unpack_codes(checkpoint.read_rows(f"{name}_index", start, stop), bits, shape[1])
+        except FormatError as error:
+            raise FormatError(f"{checkpoint.tensors[f'{name}_index'][0]}: tensor {name}_index: {error}") from None
+        w[start:stop] = refq.codebook_lookup(index & (2**bits - 1), codebook)
+    return w

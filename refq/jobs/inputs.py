@@ -16,7 +16,7 @@ from refq.jobs.progress import progress
 # files that belong to a model whatever its weights are
 CARRIED = (
     *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json"),
     *("LICENSE*", "NOTICE*", "USE_POLICY*"),
 )
 CEILING = 2**28  # bytes of a carried file
@@ -40,7 +40,8 @@ def check_inputs(checkpoint):
         if name.endswith(".json"):
             read_json(os.path.join(checkpoint.directory, name), CEILING, CheckpointError)
     tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
-    special_ids(checkpoint.directory, checkpoint.config, tokenizer)
+    if "bos_token_id" in checkpoint.config:  # an encoder has no such tokens
+        special_ids(checkpoint.directory, checkpoint.config, tokenizer)
     with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
         for file in checkpoint.files:
             digests[os.path.basename(file)] = _check_weights(file, advance, largest)

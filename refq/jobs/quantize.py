@@ -103,10 +103,10 @@ def _planned(checkpoint, unit, spans):
     return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}
 
 
-def is_finished(target, record, overwrite):
+def is_finished(target, record, overwrite, open_model=open_checkpoint):
     """Whether `target` is what this run would write; refuses another one, unless it will be overwritten."""
     try:
-        metadata = list(open_checkpoint(target).metadata.values())[0]
+        metadata = list(open_model(target).metadata.values())[0]
         check_same_run(json.loads(metadata["refq"])["run"], record, target, "--overwrite replaces it")
     except (KeyError, ValueError) as error:
         if overwrite:

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from refq.errors import CheckpointError, TokenizerError
+from refq.errors import CheckpointError, FormatError, TokenizerError
 from refq.files.bert_config import is_encoder, read_bert_config
-from refq.files.encoder import bert_tensors, canonical_name, open_encoder
+from refq.files.encoder import bert_tensors, canonical_name, open_encoder, stored_name
+from refq.files.encoder_codebooks import codebook_tensors, encoder_quantization
+from refq.files.header import DTYPES
 from refq.files.tokenizer import open_tokenizer
+from refq.jobs.encoder import load_encoder
 from tests.files.encoders import ALBERT, CONFIG, WORDS, albert_name, write_encoder, write_tokenizer
 from tests.files.models import CONFIG as LLAMA
 
@@ -56,6 +59,7 @@ def test_the_config_of_bert(tmp_path):
         "hidden_act": "gelu",
         "shared_layers": False,
         "num_labels": 3,
+        "bits": None,
         "ignored_heads": (),
     }
 
@@ -80,7 +84,6 @@ def test_which_models_are_encoders(tmp_path):
         (CONFIG | {"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'; only"),
         (CONFIG | {"is_decoder": True}, "is_decoder is True; only false"),
         (CONFIG | {"add_cross_attention": True}, "add_cross_attention is True"),
-        (CONFIG | {"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}; only null"),
         (ALBERT | {"num_hidden_groups": 2}, "num_hidden_groups is 2; only 1"),
         (ALBERT | {"inner_group_num": 2}, "inner_group_num is 2; only 1"),
         (CONFIG | {"architectures": ["BertForQuestionAnswering"]}, "architectures is .*; one of BertModel,"),
@@ -95,6 +98,66 @@ def test_which_models_are_encoders(tmp_path):
 def test_what_is_refused(tmp_path, raw, message):
     with pytest.raises(CheckpointError, match=message):
         read_bert_config(written_config(tmp_path / "config.json", raw))
+
+
+@pytest.mark.parametrize("change", [{"bits": 9}, {"bits": True}, {"quant_method": "gptq"}, {"strategy": ...}, {"x": 1}])
+def test_quantizations_that_are_none_of_ours_are_refused(change, tmp_path):
+    raw = encoder_quantization(4)
+    assert read_bert_config(written_config(tmp_path / "c.json", CONFIG | {"quantization_config": raw}))["bits"] == 4
+    raw = {key: value for key, value in (raw | change).items() if value is not ...}
+    with pytest.raises(FormatError, match="quantization_config is .* refq-codebook is supported, of 1..8 bits"):
+        read_bert_config(written_config(tmp_path / "c.json", CONFIG | {"quantization_config": raw}))
+
+
+def test_a_model_of_codebooks(tmp_path):
+    weights, bits = tensors(tmp_path, CONFIG), 3
+    stored = {}
+    for name, w in weights.items():
+        if w.ndim == 2:
+            stored[f"{name}_index"] = np.zeros((len(w), -(-w.shape[1] * bits // 8)), np.uint8)
+            stored[f"{name}_codebook"] = np.full((1, 1, 8), 0.25, np.float16)
+        else:
+            stored[name] = w
+    raw = CONFIG | {"quantization_config": encoder_quantization(bits)}
+    checkpoint = open_encoder(write_encoder(tmp_path / "model", raw, stored))
+    assert list(checkpoint.tensors) == list(stored)
+    _, params = load_encoder(tmp_path / "model")
+    assert {name: w.shape for name, w in params.items()} == {name: w.shape for name, w in weights.items()}
+    assert all((w == 0.25).all() for w in params.values() if w.ndim == 2)
+    name = "pooler.dense.weight"
+    write_encoder(tmp_path / "model", raw, stored | {f"{name}_codebook": np.zeros((1, 1, 8), np.float32)})
+    with pytest.raises(CheckpointError, match=r"pooler\.dense\.weight_codebook is F32; F16 is needed"):
+        open_encoder(tmp_path / "model")
+    stored["embeddings.token_type_embeddings.weight_codebook"][0, 0, 3] = np.nan
+    write_encoder(tmp_path / "model", raw, stored)
+    with pytest.raises(CheckpointError, match="token_type_embeddings.* is nan"):
+        load_encoder(tmp_path / "model")
+
+
+def test_stray_bits_are_refused(tmp_path):
+    raw = CONFIG | {"hidden_size": 17, "num_attention_heads": 1, "quantization_config": encoder_quantization(3)}
+    shapes = codebook_tensors(bert_tensors(read_bert_config(written_config(tmp_path / "c.json", raw))), 3)
+    stored = {name: np.zeros(shape, DTYPES[dtypes[0]]) for name, (dtypes, shape) in shapes.items()}
+    stored["embeddings.word_embeddings.weight_index"][3, -1] = 128
+    write_encoder(tmp_path / "model", raw, stored)
+    with pytest.raises(FormatError, match=r"model\.safetensors: tensor embeddings\.word_embeddings\.weight_index: "):
+        load_encoder(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_names_there_and_back(name, tmp_path):
+    raw, rename = RENAMED[name]
+    raw = raw | (
+        {"architectures": [raw["architectures"][0].replace("Model", "ForSequenceClassification")]}
+        if "prefix" in name
+        else {}
+    )
+    config = read_bert_config(written_config(tmp_path / "c.json", raw))
+    for ours in bert_tensors(config):
+        theirs = stored_name(ours, config)
+        assert canonical_name(theirs, config["model_type"]) == ours
+        if name != "gamma and beta" and not ours.startswith("classifier."):
+            assert theirs == rename(ours)
 
 
 def test_heads(tmp_path):
