@@ -182,6 +182,27 @@ def test_a_step_moves_codebooks_and_never_an_index(engine, task):
             np.testing.assert_array_equal(w, w.astype(np.float16))
 
 
+@both
+def test_requantized_weights_get_the_gradient_straight_through(engine):
+    params, config = student("bert", requantize=True)
+    name = "encoder.layer.1.output.dense.weight"
+    assert {name, name + CODEBOOK} <= params.keys()
+    assert not any(key.endswith(INDEX) for key in params)
+    batch = BATCH | TASKS["classification"]
+    _, used, stored = finetune_gradients(params, batch, config, "mean", engine)
+    _, dense, _ = finetune_gradients(used_weights(params, engine), batch, config, "mean", engine)
+    assert used.keys() == dense.keys() == {key for key in params if not key.endswith(CODEBOOK)}
+    for key, g in dense.items():
+        np.testing.assert_allclose(used[key], g)
+    new, _, _ = finetune_step(params, {}, batch, config, RECIPE, engine)
+    for key in (WORDS, name):
+        _, codebook, index = refq.ste_requantize(params[key].reshape(1, -1), params[key + CODEBOOK])
+        np.testing.assert_array_equal(new[key + CODEBOOK], half(codebook))
+        np.testing.assert_array_equal(stored[key + INDEX].reshape(1, -1), index)
+        assert (new[key] != params[key]).any()
+    np.testing.assert_array_equal(used_weights(new, engine)[name], used_weights(as_stored(new, engine), engine)[name])
+
+
 def test_the_loss_falls():
     for task, answers in TASKS.items():
         params, config = student("albert")

@@ -95,6 +95,7 @@ GRIDS = {
     "the best k-means": ("--bits", "2", "--scheme", "kmeans_optimal"),
     "the paper's linear": ("--bits", "3", "--scheme", "linear_mean", "--reduce", "sum"),
     "rounding": ("--bits", "5", "--scheme", "linear_round"),
+    "requantized": ("--bits", "2", "--requantize", "--weight-decay", "0"),
     "eight bits, shared": ("--bits", "8", "--share-layers"),
 }
 
@@ -207,6 +208,23 @@ def test_a_run_that_ends_after_any_step_resumes_to_the_same_bytes(stop, folder, 
     assert run(*given, "--resume").exit_code == 0
     assert digests(tmp_path / "out") == digests(whole["scores"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("more", [(), ("--bits", "3", "--requantize"), ("--share-layers",)])
+def test_other_runs_resume_too(more, folder, tmp_path, monkeypatch):
+    expected = digests(tuned(folder, tmp_path / "whole", "labels", *more))
+    given = arguments(folder, tmp_path / "out", "labels", *more)
+    interrupted(monkeypatch, given, 3)
+    assert run(*given, "--resume").exit_code == 0
+    assert digests(tmp_path / "out") == expected
+
+
+def test_requantized_weights_leave_their_entries(folder, whole, tmp_path):
+    out = tuned(folder, tmp_path / "out", "labels", *QUANTIZED, "--requantize")
+    one, other = stored_tensors(out), stored_tensors(whole["labels"])
+    assert one.keys() == other.keys()
+    name = "encoder.layer.0.output.dense.weight_index"
+    assert (one[name] != other[name]).any()
 
 
 def test_a_killed_process_resumes_to_the_same_bytes(folder, whole, tmp_path):
