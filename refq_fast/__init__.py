@@ -32,6 +32,7 @@ from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 from refq_fast.packed_weight import CodebookWeight, PackedWeight
+from refq_fast.solvers.hessian import hessian, hessian_factor
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp
 from refq_fast.training.kd import kd_kl_and_grad
@@ -40,8 +41,8 @@ from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
 from refq_fast.training.optimizers import adamw
-from refq_fast.training.smooth import (
 from refq_fast.training.requantize import ste_requantize
+from refq_fast.training.smooth import (
     sigmoid_ste_vjp,
     soft_clamp,
     soft_clamp_vjp,
