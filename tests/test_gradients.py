@@ -18,6 +18,7 @@ SURROGATES |= {
 }
 ALLOWED = 1e-8  # relative
 MASK = np.array([[True, False, True, True], [True, True, False, False]])
+REASSEMBLY = np.array([0, 3, 4, 1, 1, 2]), np.array([3, 1, 1, 1]), np.array([3, 2, 2, 1])
 
 
 def _cases():
@@ -59,6 +60,8 @@ def _cases():
         "squared_error": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
         "cosine_distance": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
         "attention_map_error": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
+        "reassemble_input": ((real(2, 3, 5), REASSEMBLY), (0,)),
+        "reassemble_weight": ((real(4, 5), REASSEMBLY), (0,)),
     }
 
 
