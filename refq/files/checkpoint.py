@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from refq.errors import CheckpointError, FormatError
-from refq.files.compressed_tensors import FLOATS, packed_tensors, parse_quantization_config
+from refq.files.compressed_tensors import FLOATS
 from refq.files.config import read_config
+from refq.files.quantization import packed_tensors, parse_quantization_config, weights_stem
 from refq.files.safetensors import opened, read_rows, read_tensor
 from refq.files.shards import find_tensors, identity
 from refq.files.strict import shown
@@ -24,7 +25,7 @@ class Checkpoint:
     tensors: tensor name -> (file, TensorInfo), in the order of the model.
     files: the safetensors files, as paths.
     ignored: names of tensors that are there and not needed.
-    schemes: layer name -> Scheme of every quantized layer; empty for a float model.
+    schemes: layer name -> Scheme or Codebooks of every quantized layer; empty for a float model.
     metadata: file -> the metadata of its header.
     """
 
@@ -68,12 +69,12 @@ def open_checkpoint(directory):
         raise CheckpointError(f"{directory}: it is not a directory; a model directory with config.json is needed")
     path = os.path.join(directory, "config.json")
     config = read_config(path)
-    schemes = {}
+    shapes, schemes = llama_tensors(config), {}
     if config["quantization"] is not None:
         heads = [] if config["tie_word_embeddings"] else ["lm_head"]
-        schemes = parse_quantization_config(config["quantization"], [*linear_names(config), *heads], path)
-    shapes = llama_tensors(config)
-    found, metadata, identities = find_tensors(directory)
+        layers = {name: shapes[f"{name}.weight"] for name in (*linear_names(config), *heads)}
+        schemes = parse_quantization_config(config["quantization"], layers, path)
+    found, metadata, identities = find_tensors(directory, weights_stem(config["quantization"]))
     expected = {}
     for name, shape in shapes.items():
         scheme = schemes.get(name.removesuffix(".weight"))
@@ -88,7 +89,8 @@ def open_checkpoint(directory):
     tensors = {name: found[name] for name in expected}
     checkpoint = Checkpoint(directory, config, tensors, list(metadata), ignored, schemes, metadata, identities)
     for name in schemes:
-        _check_shape_words(checkpoint, f"{name}.weight_shape", shapes[f"{name}.weight"])
+        if f"{name}.weight_shape" in tensors:
+            _check_shape_words(checkpoint, f"{name}.weight_shape", shapes[f"{name}.weight"])
     return checkpoint
 
 

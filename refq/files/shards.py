@@ -1,4 +1,4 @@
-"""Which file holds which tensor: model.safetensors alone, or the shards that model.safetensors.index.json names."""
+"""Which file holds which tensor: STEM.safetensors alone, or the shards that STEM.safetensors.index.json names."""
 
 import os
 import re
@@ -9,14 +9,22 @@ from refq.files.strict import read_json, shown
 
 CEILING = 2**23  # bytes of an index
 SHARDS = 4096
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+STEM = "model"  # of all formats but those that other programs would misread
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\.safetensors")
 _NUMBERED = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
-def find_tensors(directory):
+def weight_files(stem=STEM):
+    """Names of the one weight file of a model, and of the index of several."""
+    return f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+
+
+def find_tensors(directory, stem=STEM):
     """Read the headers of all weight files of a model directory; the index and the headers must agree.
 
+    Parameters
+        directory: the model directory.
+        stem: of the names of the weight file and the index.
     Returns
         tensors: name -> (file, TensorInfo).
         metadata: file -> metadata of its header, in the order of the files.
@@ -24,12 +32,13 @@ def find_tensors(directory):
     Raises
         CheckpointError: a file is missing or malformed, or a tensor is not where the index puts it.
     """
-    single, index = os.path.join(directory, SINGLE), os.path.join(directory, INDEX)
+    single, shown_index = weight_files(stem)
+    index = os.path.join(directory, shown_index)
     weight_map = _weight_map(index, directory) if os.path.lexists(index) else None
-    if weight_map is not None and os.path.lexists(single):
-        raise CheckpointError(f"{directory}: {SINGLE} and {INDEX} are both there; one must go")
+    if weight_map is not None and os.path.lexists(os.path.join(directory, single)):
+        raise CheckpointError(f"{directory}: {single} and {shown_index} are both there; one must go")
     found, metadata, identities = {}, {}, {}
-    for shard in [SINGLE] if weight_map is None else sorted(set(weight_map.values())):
+    for shard in [single] if weight_map is None else sorted(set(weight_map.values())):
         file = os.path.join(directory, shard)
         # before the header: a file swapped in between differs from its identity, and is refused when it is read
         with opened(file) as descriptor:
@@ -39,7 +48,7 @@ def find_tensors(directory):
         for name, info in header.tensors.items():
             if weight_map is not None and weight_map.get(name) != shard:
                 place = shown(weight_map[name]) if name in weight_map else "nowhere"
-                raise CheckpointError(f"{file}: tensor {shown(name)} is in this file; {INDEX} puts it {place}")
+                raise CheckpointError(f"{file}: tensor {shown(name)} is in this file; {shown_index} puts it {place}")
             found[name] = (file, info)
     for name, shard in (weight_map or {}).items():
         if name not in found:

@@ -5,11 +5,11 @@ import math
 
 from refq.errors import FormatError, UsageError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
-from refq.files.compressed_tensors import packed_tensors
+from refq.files.quantization import packed_tensors, scheme_text
 from refq.files.safetensors import as_float32
 from refq.jobs.figures import error_figures, six_digits, sums
-from refq.jobs.model import read_grid
-from refq.jobs.plan import row_chunks, scheme_text
+from refq.jobs.plan import row_chunks
+from refq.jobs.stored import weight_rows
 
 KINDS = ("embedding", "attention", "mlp", "norm", "bias", "lm_head")
 
@@ -53,7 +53,7 @@ def summarize(rows, before):
     Returns
         list of dicts: kind, tensors, bits_per_weight, bytes_before, bytes; the last two of kinds "quantized" and "all".
     """
-    totals, quantized = [], {row["name"] for row in rows if row["format"].startswith("int")}
+    totals, quantized = [], {row["name"] for row in rows if row["format"].startswith(("int", "index"))}
     for kind in (*KINDS, "quantized", "all"):
         chosen = {row["name"] for row in rows if kind in ("all", row["kind"])} if kind != "quantized" else quantized
         here, there = ([row for row in some if row["name"] in chosen] for some in (rows, before))
@@ -65,17 +65,16 @@ def summarize(rows, before):
 
 
 def float_rows(checkpoint, name, shape, engine):
-    """The rows of one tensor as float32, dequantized if need be, in chunks (start, stop, rows)."""
+    """The rows of one tensor as float32, the numbers that they stand for, in chunks."""
     layer = name.removesuffix(".weight")
-    scheme = checkpoint.schemes.get(layer) if name.endswith(".weight") else None
-    stored = f"{layer}.weight_packed" if scheme else name
-    scale, zero_point = read_grid(checkpoint, layer, shape[0], engine) if scheme else (None, None)
+    if name.endswith(".weight") and layer in checkpoint.schemes:
+        [stored, *_] = packed_tensors(layer, shape, checkpoint.schemes[layer])
+        for start, rows in weight_rows(checkpoint, layer, shape, engine):
+            yield check_finite(rows, name, checkpoint.tensors[stored][0], start)
+        return
     for start, stop in row_chunks(shape):
-        rows = checkpoint.read_rows(stored, start, stop)
-        if scheme:
-            q = engine.to_groups(engine.unpack_compressed_tensors(rows, scheme.bits, shape[1]), scheme.group_size)
-            rows = engine.dequantize(q, scale[start:stop, :, None], zero_point[start:stop, :, None]).reshape(len(q), -1)
-        yield as_float32(check_finite(rows, name, checkpoint.tensors[stored][0], start))
+        rows = checkpoint.read_rows(name, start, stop)
+        yield as_float32(check_finite(rows, name, checkpoint.tensors[name][0], start))
 
 
 def _row(checkpoint, name, shape):

@@ -9,8 +9,10 @@ import numpy as np
 import refq
 from refq.errors import CheckpointError, GridError
 from refq.files.checkpoint import Checkpoint
+from refq.files.codebook import Codebooks
 from refq.files.safetensors import as_float32
 from refq.jobs import figures
+from refq.jobs.codebook_layer import indexed
 from refq.jobs.plan import Options, row_chunks
 from refq.jobs.workers import in_order
 
@@ -39,8 +41,9 @@ def pieces(unit, source, errors):
         source: Source.
         errors: a list; the figures.sums of every chunk are added to it.
     """
+    write = indexed if isinstance(unit.scheme, Codebooks) else _quantized
     try:
-        yield from (_copied if unit.scheme is None else _quantized)(unit, source, errors)
+        yield from (_copied if unit.scheme is None else write)(unit, source, errors)
     except GridError as error:
         file, _ = source.checkpoint.tensors[unit.name]
         raise CheckpointError(f"{file}: tensor {unit.name}: {error}") from error
@@ -50,6 +53,7 @@ def check_scales(units, largest, checkpoint, options):
     """Refuse, before anything is written, a tensor whose range or scale would overflow float16.
 
     Only a tensor with a weight of RISKY or more can have such a scale: it is fitted by the reference, and let go.
+    (No entry of a codebook is larger than the largest weight.)
 
     Parameters
         units, checkpoint, options: as pieces takes one of them.

@@ -7,24 +7,29 @@ from typing import NamedTuple
 
 from refq.errors import CheckpointError, GroupSizeError, UsageError
 from refq.files.checkpoint import linear_names
-from refq.files.compressed_tensors import Scheme, packed_tensors
+from refq.files.codebook import STEM, Codebooks, scheme_of
+from refq.files.compressed_tensors import Scheme
 from refq.files.header import DTYPES
+from refq.files.quantization import packed_tensors
 from refq.files.safetensors import header_bytes, plan_offsets
+from refq.files.shards import weight_files
 
 ROW_CHUNK = 2**19  # weights worked on at a time: small enough for the cache, for many threads, and for Ctrl-C
 RANGES = ("minmax", "percentile", "mse", "sqnr")
 FALLBACKS = ("refuse", "channel")
+METHODS = ("affine", "kmeans", "linear_mean", "linear_round", "quantile", "nf4")
 
 
 class Options(NamedTuple):
     """What decides the bytes of the output. (Threads, engine and paths do not.)
 
-    bits: 2..8.
-    group_size: weights that share a scale, or "channel", or "tensor".
+    bits: 2..8; 1..8 with codebooks, 4 with "nf4".
+    group_size: weights that share a scale or a codebook, or "channel", or "tensor".
     symmetric: the zero point is 0.
     range: the rule that fits scales: "minmax", "percentile", "mse" or "sqnr".
     fallback: what to do with a layer that group_size does not divide: "refuse", or "channel".
     keep: patterns of layers that stay float; lm_head always does.
+    method: "affine", or the scheme that fits codebooks; these take no symmetric and no range.
     """
 
     bits: int = 4
@@ -33,6 +38,7 @@ class Options(NamedTuple):
     range: str = "minmax"
     fallback: str = "refuse"
     keep: tuple = ()
+    method: str = "affine"
 
 
 class Unit(NamedTuple):
@@ -40,7 +46,7 @@ class Unit(NamedTuple):
 
     name: str
     shape: tuple
-    scheme: Scheme | None
+    scheme: Scheme | Codebooks | None
     parts: list  # of (name, dtype, shape)
 
     @property
@@ -69,7 +75,7 @@ def plan_schemes(checkpoint, options):
         checkpoint: of a float model.
         options: Options.
     Returns
-        dict, layer name -> Scheme, in the order of the model.
+        dict, layer name -> Scheme or Codebooks, in the order of the model.
     Raises
         GroupSizeError: group_size does not divide the inputs of some layers; all of them are named.
         UsageError: a pattern of keep fits nothing, or fits everything.
@@ -93,27 +99,26 @@ def plan_schemes(checkpoint, options):
     odd = {name: width for name, width in widths.items() if grouped and width % options.group_size}
     if odd and options.fallback == "refuse":
         raise GroupSizeError(_undivided(odd, widths, options.group_size))
-    wanted = Scheme(options.bits, options.symmetric, "group", options.group_size)
-    if not grouped:
-        wanted = wanted._replace(strategy=options.group_size, group_size=None)
-    fallen = wanted._replace(strategy="channel", group_size=None)
-    return {name: fallen if name in odd else wanted for name in widths}
+    return {name: _scheme(options, width) for name, width in widths.items()}
 
 
 def plan_files(checkpoint, schemes):
-    """The units of every output file: one file for each input file, of the same name.
+    """The units of every output file: one for each input file, of the same name; for codebooks a single one has theirs.
 
     Returns
         dict, file name -> list of Unit, in the order of the model.
     """
-    files = {os.path.basename(file): [] for file in checkpoint.files}
+    names = {file: os.path.basename(file) for file in checkpoint.files}
+    if len(names) == 1 and any(isinstance(scheme, Codebooks) for scheme in schemes.values()):
+        names = {file: weight_files(STEM)[0] for file in names}
+    files = {name: [] for name in names.values()}
     for name, (file, info) in checkpoint.tensors.items():
         scheme = schemes.get(name.removesuffix(".weight"))
         parts = [(name, info.dtype, info.shape)]
         if scheme:
             packed = packed_tensors(name.removesuffix(".weight"), info.shape, scheme)
             parts = [(part, dtypes[0], shape) for part, (dtypes, shape) in packed.items()]
-        files[os.path.basename(file)].append(Unit(name, info.shape, scheme, parts))
+        files[names[file]].append(Unit(name, info.shape, scheme, parts))
     return {file: units for file, units in files.items() if units}
 
 
@@ -132,19 +137,6 @@ def plan_layout(units, metadata):
     return Layout(entries, spans, room, max(end for _, end in spans.values()))
 
 
-def scheme_text(scheme):
-    """How a table names a scheme.
-
-    >>> scheme_text(Scheme(4, True, "group", 32))
-    'int4 32 sym'
-    >>> from refq.files.input_activations import Inputs
-    >>> scheme_text(Scheme(4, False, "channel", None, Inputs(8, "token")))
-    'int4 channel asym, input int8 token'
-    """
-    inputs = f", input int{scheme.inputs.bits} {scheme.inputs.strategy}" if scheme.inputs else ""
-    return f"int{scheme.bits} {scheme.group_size or scheme.strategy} {'sym' if scheme.symmetric else 'asym'}{inputs}"
-
-
 def row_chunks(shape):
     """Pieces (start, stop) of the first axis, of about ROW_CHUNK elements each; a function of the shape alone.
 
@@ -160,12 +152,26 @@ def memory_bound(checkpoint):
     return 16 * max(math.prod(info.shape) for _, info in checkpoint.tensors.values()) + 300_000_000
 
 
+def _scheme(options, inputs):
+    """The scheme of a layer with so many inputs; one a channel where the group size does not divide them."""
+    bits, size, symmetric = options.bits, options.group_size, options.symmetric
+    if options.method != "affine":
+        return scheme_of(bits, size, options.method, inputs)
+    if isinstance(size, str) or inputs % size:
+        return Scheme(bits, symmetric, size if size == "tensor" else "channel", None)
+    return Scheme(bits, symmetric, "group", size)
+
+
 def _check_options(options):
-    size = options.group_size
+    size, affine = options.group_size, options.method == "affine"
+    widths = {"affine": range(2, 9), "nf4": range(4, 5)}.get(options.method, range(1, 9))
+    if options.method in METHODS and options.bits not in widths:
+        raise UsageError(f"method {options.method} takes {widths[0]}..{widths[-1]} bits; bits is {options.bits}")
     right = {
-        "bits": options.bits in range(2, 9),
+        "method": options.method in METHODS,
+        "symmetric": affine or options.symmetric,
         "group_size": size in ("channel", "tensor") or (type(size) is int and size > 0),
-        "range": options.range in RANGES,
+        "range": options.range in (RANGES if affine else RANGES[:1]),
         "fallback": options.fallback in FALLBACKS,
     }
     for name, is_right in right.items():

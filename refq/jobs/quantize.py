@@ -5,15 +5,17 @@ import os
 
 from refq import __version__
 from refq.errors import CheckpointError, RefqError
+from refq.files import codebook
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.compressed_tensors import quantization_config
-from refq.files.shards import INDEX, SINGLE
+from refq.files.quantization import scheme_text, weights_stem
+from refq.files.shards import weight_files
 from refq.files.strict import parse_json
 from refq.jobs import output
 from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.journal import append, check_same_run, open_journal, read_journal
 from refq.jobs.layer import Source, check_scales
-from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes, scheme_text
+from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.shards import plan_shards, write_shards
 
@@ -21,7 +23,7 @@ WORTH_SAYING = 10**8  # bytes: a model that needs less disk than this surprises 
 
 
 def quantize_model(model, out, engine, options=Options(), resume=False, overwrite=False):  # noqa: B008 (immutable)
-    """Write a low-bit copy of a model directory as compressed-tensors `pack-quantized`.
+    """Write a low-bit copy of a model directory, as compressed-tensors `pack-quantized` or as `refq-codebook`.
 
     Parameters
         model: directory of a float LLaMA, Mistral or Qwen2 with safetensors files.
@@ -135,26 +137,30 @@ def write_small_files(checkpoint, schemes, shards, model, digests):
     """All that a model directory has beside its weights, into the directory `model`."""
     for name in carried(checkpoint.directory):
         output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
-    if list(shards) != [SINGLE]:
+    quantization = _quantization_config(checkpoint, schemes)
+    single, index_name = weight_files(weights_stem(quantization))
+    if list(shards) != [single]:
         places = {part[0]: file for file, (units, _) in shards.items() for unit in units for part in unit.parts}
         total = sum(layout.size - layout.header for _, layout in shards.values())
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
-        output.write_file(os.path.join(model, INDEX), _pretty(index))
+        output.write_file(os.path.join(model, index_name), _pretty(index))
     path = os.path.join(checkpoint.directory, "config.json")
     raw = parse_json(read_small(checkpoint.directory, "config.json", digests["config.json"]), path, CheckpointError)
     raw.pop("torch_dtype", None)
-    raw |= {"dtype": "float32", "quantization_config": _quantization_config(checkpoint, schemes)}
+    raw |= {"dtype": "float32", "quantization_config": quantization}
     output.write_file(os.path.join(model, "config.json"), _pretty(raw))  # last: without it nothing loads
 
 
 def _quantization_config(checkpoint, schemes):
+    kept = ["lm_head", *(name for name in linear_names(checkpoint.config) if name not in schemes)]
     by_scheme = {}
     for layer, scheme in schemes.items():
         by_scheme.setdefault(scheme, []).append(layer)
     # the scheme of most layers is that of every Linear; an exact name goes before it
     first, *others = sorted(by_scheme.items(), key=lambda item: -len(item[1]))
-    kept = [name for name in linear_names(checkpoint.config) if name not in schemes]
-    return quantization_config([(first[0], ["Linear"]), *others], ["lm_head", *kept])
+    if isinstance(first[0], codebook.Codebooks):  # a group size, where there is one, says which layers fall back
+        return codebook.quantization_config(max(by_scheme, key=lambda scheme: scheme.strategy == "group"), kept)
+    return quantization_config([(first[0], ["Linear"]), *others], kept)
 
 
 def _pretty(value):
