@@ -13,9 +13,9 @@ from refq.ops.arguments import number, positive
 MOST = 2**20  # channels
 
 
-def maxima(maximum):
-    """The largest size of every channel: finite, at least 0, at least one channel."""
-    return at_least_0("maximum", vector("maximum", maximum))
+def maxima(maximum, name="maximum"):
+    """A size of every channel: finite, at least 0, at least one channel."""
+    return at_least_0(name, vector(name, maximum))
 
 
 def moderate_maxima(maximum):
