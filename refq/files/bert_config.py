@@ -4,7 +4,6 @@ import json
 
 from refq.errors import CheckpointError
 from refq.files.config import CEILING, LAYERS, SIZE, read_integer, read_number
-from refq.files.encoder_codebooks import read_bits
 from refq.files.strict import read_json, shown
 
 FAMILIES = {"bert": "Bert", "albert": "Albert"}
@@ -31,11 +30,10 @@ def read_bert_config(path):
     Returns
         config: dict with model_type, vocab_size, hidden_size, embedding_size, intermediate_size, num_hidden_layers,
             num_attention_heads, max_position_embeddings, type_vocab_size, layer_norm_eps, hidden_act ("gelu" or
-            "gelu_tanh"), shared_layers, num_labels (None without a classifier), bits (of codebooks, None of a float
-            model), and ignored_heads, what the names of tensors begin with that are none of ours.
+            "gelu_tanh"), shared_layers, num_labels (None without a classifier), quantization (the raw
+            quantization_config, or None), and ignored_heads, what names of tensors begin with that are none of ours.
     Raises
         CheckpointError: a value of the wrong type or size, a contradiction, or a setting that is not supported.
-        FormatError: a quantization that is none of ours.
     """
     raw = read_json(path, CEILING, CheckpointError)
     family, head = _family(raw, path)
@@ -52,8 +50,9 @@ def read_bert_config(path):
     config["layer_norm_eps"] = read_number(raw, "layer_norm_eps", path, 1.0)
     config["hidden_act"], config["shared_layers"] = ACTIVATIONS[raw["hidden_act"]], albert
     config["num_labels"] = _labels(raw, path) if head == "ForSequenceClassification" else None
-    raw_quantization = raw.get("quantization_config")
-    config["bits"] = None if raw_quantization is None else read_bits(raw_quantization, path)
+    config["quantization"] = raw.get("quantization_config")
+    if not isinstance(config["quantization"], dict | None):
+        raise CheckpointError(f"{path}: quantization_config is {shown(config['quantization'])}; an object is needed")
     return config | {"ignored_heads": HEADS[head]}
 
 

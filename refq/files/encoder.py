@@ -6,8 +6,8 @@ import re
 from refq.errors import CheckpointError
 from refq.files.bert_config import read_bert_config
 from refq.files.checkpoint import Checkpoint, check_tensors
+from refq.files.codebook import packed_tensors, parse_quantization_config
 from refq.files.compressed_tensors import FLOATS
-from refq.files.encoder_codebooks import codebook_tensors
 from refq.files.shards import find_tensors
 from refq.files.strict import shown
 
@@ -34,7 +34,7 @@ def open_encoder(directory):
     ignored, a classifier is not.
 
     Returns
-        Checkpoint, without schemes; of a model of codebooks its stored tensors, see encoder_codebooks.
+        Checkpoint; embeddings may be quantized too, with codebooks alone.
     Raises
         CheckpointError: one sentence with file, tensor and rule.
     """
@@ -54,12 +54,17 @@ def open_encoder(directory):
         else:
             found[name] = entry
     shapes = bert_tensors(config, pooler="pooler.dense.bias" in found)
-    expected = {name: (FLOATS, shape) for name, shape in shapes.items()}
-    if config["bits"] is not None:
-        expected = codebook_tensors(shapes, config["bits"])
+    schemes, expected = {}, {}
+    if config["quantization"] is not None:
+        layers = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if len(shape) == 2}
+        schemes = parse_quantization_config(config["quantization"], layers, os.path.join(directory, "config.json"))
+    for name, shape in shapes.items():
+        scheme = schemes.get(name.removesuffix(".weight"))
+        layer = packed_tensors(name.removesuffix(".weight"), shape, scheme) if scheme else {name: (FLOATS, shape)}
+        expected |= layer
     check_tensors(found, expected, directory)
     tensors = {name: found[name] for name in expected}
-    return Checkpoint(directory, config, tensors, list(metadata), ignored, {}, metadata, identities)
+    return Checkpoint(directory, config, tensors, list(metadata), ignored, schemes, metadata, identities)
 
 
 def canonical_name(name, model_type):

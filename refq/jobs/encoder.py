@@ -5,13 +5,11 @@ import math
 import numpy as np
 
 import refq
-from refq.errors import FormatError, NonFiniteError
-from refq.files.checkpoint import check_finite
+from refq.errors import NonFiniteError
 from refq.files.encoder import bert_tensors, open_encoder
-from refq.files.safetensors import as_float32
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
+from refq.jobs.stored import read_floats, weight_rows
 from refq.training.finetune import mean_pooled
 
 NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float32
@@ -32,7 +30,9 @@ def load_encoder(directory):
     shapes = bert_tensors(checkpoint.config, pooler="pooler.dense.bias" in checkpoint.tensors)
     with progress(sum(map(math.prod, shapes.values())), "weights", "loading") as advance:
         for name, shape in shapes.items():
-            params[name] = _float(checkpoint, name) if name in checkpoint.tensors else _entries(checkpoint, name, shape)
+            layer = name.removesuffix(".weight")
+            stored = layer in checkpoint.schemes and name != layer
+            params[name] = _entries(checkpoint, layer, shape) if stored else read_floats(checkpoint, name)
             advance(math.prod(shape))
     return checkpoint.config, params
 
@@ -114,21 +114,9 @@ def sentence_vectors(engine, model, encoded):
     return vectors
 
 
-def _float(checkpoint, name):
-    return as_float32(check_finite(checkpoint.read(name), name, checkpoint.tensors[name][0]))
-
-
-def _entries(checkpoint, name, shape):
+def _entries(checkpoint, layer, shape):
     """A matrix of indices as the numbers that they stand for."""
-    bits, codebook, w = (
-        checkpoint.config["bits"],
-        _float(checkpoint, f"{name}_codebook")[0],
-        np.empty(shape, np.float32),
-    )
-    for start, stop in row_chunks(shape):
-        try:
-            index = refq.unpack_codes(checkpoint.read_rows(f"{name}_index", start, stop), bits, shape[1])
-        except FormatError as error:
-            raise FormatError(f"{checkpoint.tensors[f'{name}_index'][0]}: tensor {name}_index: {error}") from None
-        w[start:stop] = refq.codebook_lookup(index & (2**bits - 1), codebook)
+    w = np.empty(shape, np.float32)
+    for start, rows in weight_rows(checkpoint, layer, shape, refq):
+        w[start : start + len(rows)] = rows
     return w

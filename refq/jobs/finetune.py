@@ -10,6 +10,7 @@ import numpy as np
 
 from refq import __version__
 from refq.errors import CheckpointError, FormatError, UsageError
+from refq.files.codebook import Codebooks, quantization_config
 from refq.files.encoder import open_encoder
 from refq.files.lines import CEILING
 from refq.files.strict import read_bytes
@@ -83,7 +84,7 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
     target = output.check_paths(model, out, run.resume or run.overwrite)
     check_settings(settings)
     checkpoint = open_encoder(model)
-    if checkpoint.config["bits"] is not None:
+    if checkpoint.schemes:
         raise CheckpointError(f"{model}: the model is quantized already; give the float model")
     tasks = _tasks(checkpoint, paths, settings.tokens)
     digests, _ = check_inputs(checkpoint)
@@ -121,9 +122,11 @@ def start(checkpoint, tasks, settings, engine):
         config, weights = with_head(config, weights, max(2, int(labels)), [settings.seed, HEAD])
     if settings.bits is None:
         return config, weights
-    draws = functools.partial(_uniform, 2**settings.bits, settings.seed)
+    draws = functools.partial(uniform, 2**settings.bits, settings.seed)
     params = start_student(weights, settings.scheme, settings.bits, draws, engine, settings.requantize)
-    return config | {"bits": settings.bits}, params
+    scheme = Codebooks(settings.bits, "tensor", None, settings.scheme)
+    kept = [] if config["num_labels"] is None else ["classifier"]
+    return config | {"quantization": quantization_config(scheme, kept)}, params
 
 
 def check_settings(settings):
@@ -191,6 +194,11 @@ def batch_of(task, numbers):
     return {"tokens": tokens, "mask": mask, "types": types} | answers
 
 
+def uniform(count, seed, number):
+    """Random numbers of k-means++ for the weight of this number, float64 (count,), 0 <= draws < 1."""
+    return (_raw(count, seed, DRAWS, number) >> np.uint64(11)) * 2.0**-53
+
+
 def _row(report):
     return [report["losses"]["loss"], report["norm"], report["learning_rate"]]
 
@@ -201,10 +209,6 @@ def _weight_count(checkpoint):
 
 def _raw(count, *stream):
     return np.random.PCG64(list(stream)).random_raw(count)
-
-
-def _uniform(count, seed, number):
-    return (_raw(count, seed, DRAWS, number) >> np.uint64(11)) * 2.0**-53
 
 
 def _digest(path):

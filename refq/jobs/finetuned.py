@@ -9,7 +9,6 @@ import refq
 from refq.errors import CheckpointError, UsageError
 from refq.files.bert_config import FAMILIES
 from refq.files.encoder import bert_tensors, stored_name
-from refq.files.encoder_codebooks import encoder_quantization
 from refq.files.header import DTYPES
 from refq.files.safetensors import header_bytes
 from refq.files.strict import parse_json
@@ -95,7 +94,7 @@ def write_model(room, checkpoint, student, digests, record):
 
 def _arrays(config, stored):
     """All tensors of the file by their names in it, the widest elements first, so that each is aligned."""
-    arrays, bits = {}, config["bits"]
+    arrays, bits = {}, (config["quantization"] or {}).get("bits")
     for name in bert_tensors(config, pooler="pooler.dense.bias" in stored):
         if name in stored:
             arrays[stored_name(name, config)] = stored[name].astype(np.float32, copy=False)
@@ -121,6 +120,6 @@ def _config(checkpoint, config, digests):
     if config["num_labels"] is not None and checkpoint.config["num_labels"] is None:
         names = {str(n): f"LABEL_{n}" for n in range(config["num_labels"])}
         raw |= {"id2label": names, "label2id": {name: int(n) for n, name in names.items()}}
-    if config["bits"] is not None:
-        raw["quantization_config"] = encoder_quantization(config["bits"])
+    if config["quantization"] is not None:
+        raw["quantization_config"] = config["quantization"]
     return (json.dumps(raw, indent=2) + "\n").encode()

@@ -2,7 +2,9 @@
 
 "<layer>.weight_codebook" float (1, k) and "<layer>.weight_index" uint8 (out, in) stand for the weight
 codebook[index]. With a latent "<layer>.weight" (out, in) in place of the index the weight is requantized at every step.
-All else is used as it is. Whatever is used is rounded to float16 first: the grid that is trained is the one stored.
+All else is used as it is. Codebooks are rounded to float16 before they are used: the grid that is trained is the one
+stored. The classifier and a head of its own are exempt. A row of an embedding that no token of the batch names has a
+gradient of 0 and counts as a member; a weight that is used twice, as a tied head or a shared layer, counts once.
 """
 
 import numpy as np

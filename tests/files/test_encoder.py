@@ -7,8 +7,8 @@ import pytest
 
 from refq.errors import CheckpointError, FormatError, TokenizerError
 from refq.files.bert_config import is_encoder, read_bert_config
+from refq.files.codebook import Codebooks, packed_tensors, quantization_config
 from refq.files.encoder import bert_tensors, canonical_name, open_encoder, stored_name
-from refq.files.encoder_codebooks import codebook_tensors, encoder_quantization
 from refq.files.header import DTYPES
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.encoder import load_encoder
@@ -59,7 +59,7 @@ def test_the_config_of_bert(tmp_path):
         "hidden_act": "gelu",
         "shared_layers": False,
         "num_labels": 3,
-        "bits": None,
+        "quantization": None,
         "ignored_heads": (),
     }
 
@@ -100,32 +100,39 @@ def test_what_is_refused(tmp_path, raw, message):
         read_bert_config(written_config(tmp_path / "config.json", raw))
 
 
-@pytest.mark.parametrize("change", [{"bits": 9}, {"bits": True}, {"quant_method": "gptq"}, {"strategy": ...}, {"x": 1}])
-def test_quantizations_that_are_none_of_ours_are_refused(change, tmp_path):
-    raw = encoder_quantization(4)
-    assert read_bert_config(written_config(tmp_path / "c.json", CONFIG | {"quantization_config": raw}))["bits"] == 4
-    raw = {key: value for key, value in (raw | change).items() if value is not ...}
-    with pytest.raises(FormatError, match="quantization_config is .* refq-codebook is supported, of 1..8 bits"):
-        read_bert_config(written_config(tmp_path / "c.json", CONFIG | {"quantization_config": raw}))
+@pytest.mark.parametrize("quantization", [{"quant_method": "gptq"}, {"bits": 4}, {}])
+def test_quantizations_that_are_none_of_ours_are_refused(quantization, tmp_path):
+    raw = CONFIG | {"quantization_config": quantization}
+    with pytest.raises(FormatError, match="config.json: quant_method is .*; 'refq-codebook' is needed"):
+        open_encoder(write_encoder(tmp_path / "model", raw, {}))
 
 
 def test_a_model_of_codebooks(tmp_path):
-    weights, bits = tensors(tmp_path, CONFIG), 3
-    stored = {}
-    for name, w in weights.items():
-        if w.ndim == 2:
-            stored[f"{name}_index"] = np.zeros((len(w), -(-w.shape[1] * bits // 8)), np.uint8)
-            stored[f"{name}_codebook"] = np.full((1, 1, 8), 0.25, np.float16)
-        else:
-            stored[name] = w
-    raw = CONFIG | {"quantization_config": encoder_quantization(bits)}
-    checkpoint = open_encoder(write_encoder(tmp_path / "model", raw, stored))
-    assert list(checkpoint.tensors) == list(stored)
-    _, params = load_encoder(tmp_path / "model")
-    assert {name: w.shape for name, w in params.items()} == {name: w.shape for name, w in weights.items()}
-    assert all((w == 0.25).all() for w in params.values() if w.ndim == 2)
+    weights, random = tensors(tmp_path, CONFIG), np.random.default_rng(5)
+    for strategy, size, books, groups in (("group", 4, "N", 4), ("channel", None, "N", 1), ("tensor", None, 1, 1)):
+        stored, expected = {}, dict(weights)
+        for name in [name for name, w in weights.items() if w.ndim == 2 and w.shape[1] == 16]:
+            w = stored.setdefault(name, weights[name])
+            codebook = random.standard_normal((len(w) if books == "N" else 1, groups, 4)).astype(np.float16)
+            index = random.integers(0, 4, w.shape)
+            expected[name] = np.empty_like(w)
+            for row, column in np.ndindex(*w.shape):
+                book = codebook[row if books == "N" else 0, column * groups // 16]
+                expected[name][row, column] = book[index[row, column]]
+            bits = (index[..., None] >> np.arange(2)) & 1
+            packed = np.packbits(bits.reshape(len(w), -1), axis=-1, bitorder="little")
+            del stored[name]
+            stored |= {f"{name}_index": packed, f"{name}_codebook": codebook}
+        kept = [n.removesuffix(".weight") for n, w in weights.items() if w.ndim == 2 and w.shape[1] != 16]
+        stored |= {name: w for name, w in weights.items() if w.ndim == 1 or name.removesuffix(".weight") in kept}
+        raw = CONFIG | {"quantization_config": quantization_config(Codebooks(2, strategy, size, "x"), kept)}
+        write_encoder(tmp_path / "model", raw, stored)
+        _, params = load_encoder(tmp_path / "model")
+        assert list(params) == list(expected)
+        for name, w in params.items():
+            np.testing.assert_array_equal(w, expected[name], err_msg=name)
     name = "pooler.dense.weight"
-    write_encoder(tmp_path / "model", raw, stored | {f"{name}_codebook": np.zeros((1, 1, 8), np.float32)})
+    write_encoder(tmp_path / "model", raw, stored | {f"{name}_codebook": np.zeros((1, 1, 4), np.float32)})
     with pytest.raises(CheckpointError, match=r"pooler\.dense\.weight_codebook is F32; F16 is needed"):
         open_encoder(tmp_path / "model")
     stored["embeddings.token_type_embeddings.weight_codebook"][0, 0, 3] = np.nan
@@ -135,10 +142,15 @@ def test_a_model_of_codebooks(tmp_path):
 
 
 def test_stray_bits_are_refused(tmp_path):
-    raw = CONFIG | {"hidden_size": 17, "num_attention_heads": 1, "quantization_config": encoder_quantization(3)}
-    shapes = codebook_tensors(bert_tensors(read_bert_config(written_config(tmp_path / "c.json", raw))), 3)
-    stored = {name: np.zeros(shape, DTYPES[dtypes[0]]) for name, (dtypes, shape) in shapes.items()}
-    stored["embeddings.word_embeddings.weight_index"][3, -1] = 128
+    scheme, name = Codebooks(3, "tensor", None, "x"), "embeddings.word_embeddings"
+    raw = CONFIG | {"hidden_size": 17, "num_attention_heads": 1, "quantization_config": quantization_config(scheme, [])}
+    stored = {}
+    for key, w in tensors(tmp_path, raw).items():
+        parts = (
+            packed_tensors(key.removesuffix(".weight"), w.shape, scheme) if w.ndim == 2 else {key: (("F32",), w.shape)}
+        )
+        stored |= {part: np.zeros(shape, DTYPES[dtypes[0]]) for part, (dtypes, shape) in parts.items()}
+    stored[f"{name}.weight_index"][3, -1] = 128
     write_encoder(tmp_path / "model", raw, stored)
     with pytest.raises(FormatError, match=r"model\.safetensors: tensor embeddings\.word_embeddings\.weight_index: "):
         load_encoder(tmp_path / "model")
