@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq import __version__
-from refq.errors import CheckpointError, FormatError, UsageError
+from refq.errors import CheckpointError, FormatError, GridError, RefqError, UsageError
 from refq.files.codebook import Codebooks, quantization_config
 from refq.files.encoder import open_encoder
 from refq.files.lines import CEILING
@@ -88,9 +88,8 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
         raise CheckpointError(f"{model}: the model is quantized already; give the float model")
     tasks = _tasks(checkpoint, paths, settings.tokens)
     digests, _ = check_inputs(checkpoint)
-    inputs = digests | {
-        f"{key}": _digest(path) for key, path in zip(("task", "validation"), paths, strict=True) if path
-    }
+    named = zip(("task", "validation"), paths, strict=True)
+    inputs = digests | {name: _digest(path) for name, path in named if path is not None}
     record = {"command": "finetune", "version": __version__, "settings": settings._asdict(), "inputs": inputs}
     needed = disk_needed(checkpoint)
     say(f"about {size(memory_needed(checkpoint, settings))} of memory and {size(needed)} of disk are needed")
@@ -102,7 +101,11 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
             begin(room, record, run.resume)
-            config, params = start(checkpoint, tasks, settings, engine)
+            try:
+                config, params = start(checkpoint, tasks, settings, engine)
+            except RefqError:
+                output.discard(room)  # the input is at fault: there is nothing to continue
+                raise
             loop = _loop(engine, config, tasks, settings)
             params, _, history = train(room, loop._replace(save_every=run.save_every), params)
             write_model(room, checkpoint, (config, as_stored(params, engine)), digests, record)
@@ -123,7 +126,10 @@ def start(checkpoint, tasks, settings, engine):
     if settings.bits is None:
         return config, weights
     draws = functools.partial(uniform, 2**settings.bits, settings.seed)
-    params = start_student(weights, settings.scheme, settings.bits, draws, engine, settings.requantize)
+    try:
+        params = start_student(weights, settings.scheme, settings.bits, draws, engine, settings.requantize)
+    except GridError as error:
+        raise CheckpointError(f"{checkpoint.directory}: {error}") from error
     scheme = Codebooks(settings.bits, "tensor", None, settings.scheme)
     kept = [] if config["num_labels"] is None else ["classifier"]
     return config | {"quantization": quantization_config(scheme, kept)}, params

@@ -60,10 +60,15 @@ def start_student(weights, scheme, bits, draws, ops, requantize=False):
         scheme, bits, ops: as fit_codebook takes them.
         draws: function of the number of a quantized weight to its draws.
         requantize: whether the weights stay, as latent ones, instead of indices.
+    Raises
+        GridError: as fit_codebook, with the name of the weight.
     """
     params = dict(weights)
     for number, name in enumerate(quantized_names(weights)):
-        codebook, index = fit_codebook(weights[name], scheme, bits, draws(number), ops)
+        try:
+            codebook, index = fit_codebook(weights[name], scheme, bits, draws(number), ops)
+        except GridError as error:
+            raise GridError(f"{name}: {error}") from error
         params[name + CODEBOOK] = codebook
         if not requantize:
             params[name + INDEX] = index

@@ -290,6 +290,7 @@ def test_shared_layers_are_the_last_and_the_model_an_albert(folder, tmp_path):
     refused = run(*arguments(folder, tmp_path / "again", "scores", "--share-layers", model="albert"))
     assert refused.exit_code == 2
     assert "already" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_head_that_is_there_is_used(folder, tmp_path):
@@ -378,6 +379,17 @@ def test_models_and_sets_that_do_not_fit_are_refused(folder, whole, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_weight_beyond_float16_is_refused(folder, tmp_path):
+    weights = load_encoder(folder / "bert")[1]
+    weights["embeddings.word_embeddings.weight"][3, 4] = 1e6
+    write_encoder(tmp_path / "bert", CONFIG, weights)
+    (tmp_path / "scores.jsonl").write_text((folder / "scores.jsonl").read_text())
+    found = run(*arguments(tmp_path, tmp_path / "out", "scores", *QUANTIZED))
+    assert found.exit_code == 3
+    assert "embeddings.word_embeddings.weight: an entry of a codebook is 1e+06; float16 ends at 65504" in found.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bert", "scores.jsonl"}
+
+
 def test_a_model_without_a_pooler_takes_scores_alone(folder, tmp_path):
     weights = {name: w for name, w in load_encoder(folder / "bert")[1].items() if not name.startswith("pooler.")}
     write_encoder(tmp_path / "bert", CONFIG, weights)
@@ -387,4 +399,4 @@ def test_a_model_without_a_pooler_takes_scores_alone(folder, tmp_path):
     found = run(*arguments(tmp_path, tmp_path / "other", "labels"))
     assert found.exit_code == 2
     assert "no pooler" in found.stderr
-    assert not (tmp_path / "other").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"bert", "out", "labels.jsonl", "scores.jsonl"}
