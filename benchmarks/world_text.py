@@ -6,8 +6,8 @@ train.txt holds stories that the model of the package was not trained on, valid.
 import pathlib
 import sys
 
-from refq.jobs.corpus import SEPARATOR
 from refq.jobs.pretrain import HELD_OUT
+from refq.jobs.text import SEPARATOR
 from refq.world.stories import story
 
 TEXTS = {"train.txt": (1, 0, 12_000), "valid.txt": (0, HELD_OUT, 500)}  # seed, first number, stories

@@ -9,7 +9,12 @@ from refq.app import options
 
 @click.command()
 @options.model
-@click.option("--text", type=click.Path(exists=True, dir_okay=False), required=True, help="A UTF-8 file.")
+@click.option(
+    "--text",
+    type=click.Path(exists=True, dir_okay=False),
+    required=True,
+    help="A UTF-8 file; lines of <|endoftext|> divide its documents.",
+)
 @click.option("--context", type=click.IntRange(min=2), default=256, show_default=True, help="Tokens a window.")
 @click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
 @click.option("--original", type=options.DIRECTORY, help="Also KL divergence and top-1 agreement against this model.")

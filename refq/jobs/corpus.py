@@ -5,27 +5,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refq.errors import FileError, UsageError
+from refq.errors import UsageError
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.perplexity import read_text
-from refq.jobs.progress import progress
-
-SEPARATOR = "<|endoftext|>"  # on a line of its own, between two documents
+from refq.jobs.text import read_documents
 
 
 class Texts(NamedTuple):
     """Texts as they were read, before they are cut into tokens.
 
     paths: of the text to train on, and of the one to validate on, or None.
-    documents: of the first, without the spaces around them.
-    held_out: the second, or None.
+    documents: of the first.
+    held_out: those of the second, or None.
     digests: sha256 of both files, in hex.
     tokenizer: see open_tokenizer.
     """
 
     paths: tuple
     documents: list
-    held_out: str | None
+    held_out: list | None
     digests: dict
     tokenizer: object
 
@@ -35,36 +32,19 @@ def open_texts(checkpoint, paths):
 
     Parameters
         checkpoint: of the model whose tokenizer will cut them.
-        paths: (path, path or None) of UTF-8 files; documents of the first are divided by lines that hold SEPARATOR
-            alone.
+        paths: (path, path or None) of files, see refq.jobs.text.
     Returns
         Texts.
     Raises
         FileError: not UTF-8, or without a document.
     """
-    text, held_out = (None if path is None else read_text(path) for path in paths)
-    documents = [document for document in map(str.strip, _divided(text)) if document]
-    if not documents:
-        raise FileError(f"{paths[0]}: it holds no text")
-    digests = {"text": hashlib.sha256(text.encode()).hexdigest()}
-    if held_out is not None:
-        digests["validation"] = hashlib.sha256(held_out.encode()).hexdigest()
+    digests, documents = {}, [None, None]
+    for number, (name, path) in enumerate(zip(("text", "validation"), paths, strict=True)):
+        if path is not None:
+            text, documents[number] = read_documents(path)
+            digests[name] = hashlib.sha256(text.encode()).hexdigest()
     tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
-    return Texts(paths, documents, held_out, digests, tokenizer)
-
-
-def cut_documents(texts):
-    """Every document as the tokenizer cuts it (with the token at its start that it puts there), one after the other.
-
-    Returns
-        int32 (N,).
-    """
-    parts, total = [], sum(len(document.encode()) for document in texts.documents)
-    with progress(total, "B", "tokenizing") as advance:
-        for document in texts.documents:
-            parts.append(np.array(texts.tokenizer.encode(document), np.int32))
-            advance(len(document.encode()))
-    return np.concatenate(parts)
+    return Texts(paths, *documents, digests, tokenizer)
 
 
 def batch_at(tokens, step, batch, context, seed, shift=True):
@@ -113,14 +93,3 @@ def _epoch(count, context, seed, epoch):
     # raw numbers of PCG64, which no version of NumPy changes
     raw = np.random.PCG64([seed, epoch]).random_raw(count + 1)
     return np.argsort(raw[1:], kind="stable"), int(raw[0] % np.uint64(context))
-
-
-def _divided(text):
-    document = []
-    for line in text.splitlines(keepends=True):
-        if line.strip() == SEPARATOR:
-            yield "".join(document)
-            document = []
-        else:
-            document.append(line)
-    yield "".join(document)

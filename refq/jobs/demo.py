@@ -7,7 +7,6 @@ from typing import NamedTuple
 import refq.world
 from refq.errors import UsageError
 from refq.jobs import output
-from refq.jobs.corpus import SEPARATOR
 from refq.jobs.distillation import Distillation
 from refq.jobs.evaluate import evaluate_model
 from refq.jobs.perplexity import perplexity
@@ -16,6 +15,7 @@ from refq.jobs.progress import say
 from refq.jobs.quantize import quantize_model
 from refq.jobs.signal import compare_signals
 from refq.jobs.signal_figures import figures
+from refq.jobs.text import SEPARATOR
 from refq.world.stories import story
 
 WORLD = os.path.dirname(refq.world.__file__)

@@ -10,7 +10,7 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs import output
-from refq.jobs.corpus import batch_at, cut_documents, open_texts, windows_in
+from refq.jobs.corpus import batch_at, open_texts, windows_in
 from refq.jobs.distillation import Distillation, recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
 from refq.jobs.inputs import check_inputs
@@ -22,6 +22,7 @@ from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import Cache, taught
+from refq.jobs.text import cut_documents
 from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
 from refq.training.step import kd_step
@@ -104,10 +105,10 @@ def cut_texts(checkpoint, texts, training):
         raise UsageError(f"--context {training.context}; this model takes 2..{positions}")
     if training.top_k > checkpoint.config["vocab_size"]:
         raise UsageError(f"--top-k {training.top_k}; this model has {checkpoint.config['vocab_size']} tokens")
-    tokens, held_out = cut_documents(texts), None
+    tokens, held_out = cut_documents(texts.documents, texts.tokenizer), None
     windows_in(tokens, training.context)
     if texts.held_out is not None:
-        found = texts.tokenizer.encode(texts.held_out)[: training.val_tokens or None]
+        found = cut_documents(texts.held_out, texts.tokenizer)[: training.val_tokens or None]
         held_out = cut_windows(found, training.context)
         if not len(held_out):
             raise UsageError(f"{texts.paths[1]}: it is shorter than one window of --context {training.context}")
@@ -154,7 +155,7 @@ def memory_needed(checkpoint, training, texts):
     config, rows = checkpoint.config, training.batch * training.context
     layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
     passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
-    sizes = [len(part.encode()) for text in texts for part in (*text.documents, text.held_out or "")]
+    sizes = [len(part.encode()) for text in texts for part in (*text.documents, *(text.held_out or ()))]
     cutting = texts[0].tokenizer.memory(max(sizes))
     return 200_000_000 + 4 * sum(sizes) + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
 

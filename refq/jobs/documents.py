@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.errors import NonFiniteError, UsageError
-from refq.jobs.corpus import SEPARATOR
 from refq.jobs.generate import sample_rows
 from refq.jobs.model import logits_in_pieces
+from refq.jobs.text import SEPARATOR
 
 SEPARATORS = {"endoftext": f"{SEPARATOR}\n", "newline": ""}  # what stands before every document but the first
 

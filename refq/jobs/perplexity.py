@@ -9,14 +9,15 @@ from refq.errors import FileError, NonFiniteError, UsageError
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.model import load_model, logits_in_pieces, pieces
 from refq.jobs.progress import progress
+from refq.jobs.text import cut_documents, read_documents
 
 
 def perplexity(directory, text, engine, context=256, limit=None, original=None, activations=True):
     """Score a text with a model.
 
-    The whole text is cut into tokens once (with the one token at its start that the tokenizer puts there), its first
-    `limit` tokens into windows of `context`, a shorter last one dropped. Each window runs alone from position 0; its
-    tokens 2..context are scored.
+    Every document of the text (see refq.jobs.text) is cut into tokens once (with the one token at its start that the
+    tokenizer puts there), the first `limit` tokens of all into windows of `context`, a shorter last one dropped. Each
+    window runs alone from position 0; its tokens 2..context are scored.
 
     Parameters
         directory: the model.
@@ -35,15 +36,15 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None, 
         UsageError: a context or limit that the model or text does not have; an original that does not fit.
         FileError: a model or text that cannot be read, or a text too short for one window.
     """
-    model, content = load_model(directory, engine, activations), read_text(text)
+    model, (_, documents) = load_model(directory, engine, activations), read_documents(text)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
-    tokens = tokenizer.encode(content)
-    _check_sizes(model[0], len(tokens), context, limit, text)
+    tokens = cut_documents(documents, tokenizer)
+    check_sizes(model[0], len(tokens), context, limit, text)
     models, windows = [model], cut_windows(tokens[:limit], context)
     if original is not None:
         models.append(load_model(original, engine, activations))
         other = open_tokenizer(original, models[1][0]["vocab_size"])
-        _check_original(models, original, context, other.encode(content) == tokens)
+        _check_original(models, original, context, np.array_equal(cut_documents(documents, other), tokens))
     started = time.perf_counter()
     sums = score(engine, models, windows)
     return _report(sums, windows, tokenizer, time.perf_counter() - started)
@@ -109,17 +110,7 @@ def _report(sums, windows, tokenizer, seconds):
     return report | {name: value / scored for name, value in zip(("kl", "top1_agreement"), sums[1:], strict=False)}
 
 
-def read_text(path):
-    """A UTF-8 file, whole."""
-    with open(path, "rb") as file:
-        raw = file.read()
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: byte {error.start} is not UTF-8") from None
-
-
-def _check_sizes(config, found, context, limit, path):
+def check_sizes(config, found, context, limit, path):
     positions = config["max_position_embeddings"]
     if not 2 <= context <= positions:
         raise UsageError(f"context={context}; this model takes 2..{positions}")

@@ -28,8 +28,8 @@ from refq.jobs.corpus import open_texts
 from refq.jobs.distill import cut_texts
 from refq.jobs.distillation import recipe_of
 from refq.jobs.inputs import check_inputs
-from refq.jobs.perplexity import read_text
 from refq.jobs.plan import plan_schemes
+from refq.jobs.text import cut_documents, read_documents
 
 KEYS = ("teacher", "text", "val", "tasks", "base", "ptq", "grid")
 VERBS = {"ptq": "quantize", "grid": "distill"}
@@ -138,7 +138,7 @@ def check_sweep(recipe, scored, settings):
 
 def _check_validation(path, checkpoint, context, limit):
     tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
-    found = len(tokenizer.encode(read_text(path)))
+    found = len(cut_documents(read_documents(path)[1], tokenizer))
     if not context <= (limit or found) <= found:
         raise UsageError(f"{path} has {found} tokens; context is {context}, val_tokens {limit}, which are too many")
 

@@ -47,6 +47,19 @@ def log_softmax(logits):
     return shifted - np.array([[math.log(math.fsum(np.exp(row)))] for row in shifted])
 
 
+def test_lines_of_endoftext_divide_documents_and_are_no_text(tiny, tmp_path):
+    tokenizer, parts = open_tokenizer(tiny / "float", 258), ["one two three.", "four five.\n\nsix."]
+    path = tmp_path / "divided.txt"
+    path.write_text(f" {parts[0]}\n<|endoftext|>\n\n<|endoftext|>\n{parts[1]}\n", encoding="utf-8")
+    tokens = np.concatenate([tokenizer.encode(part) for part in parts])
+    found = perplexity(tiny / "float", path, refq, context=8)
+    expected = score(refq, [load_model(tiny / "float", refq)], cut_windows(tokens, 8))[0]
+    assert found["windows"] == len(tokens) // 8
+    assert found["nats_per_token"] * found["tokens_scored"] == pytest.approx(expected, rel=1e-12)
+    path.write_text("<|endoftext|>\n \n", encoding="utf-8")
+    assert "it holds no text" in run(tiny / "float", "--text", path).stderr
+
+
 @both
 @pytest.mark.parametrize(("context", "limit"), [(2, 9), (3, 100), (50, None), (256, 700)])
 def test_follows_the_protocol(engine, tiny, context, limit):
@@ -160,11 +173,7 @@ def test_refuses_what_cannot_be_scored(tiny, tmp_path):
             3,
             "short: too short: 6 tokens, and one window needs 256; lower --context",
         ),
-        (
-            (tiny / "float", "--text", tmp_path / "empty"),
-            3,
-            "empty: too short: 1 tokens, and one window needs 256; lower --context",
-        ),
+        ((tiny / "float", "--text", tmp_path / "empty"), 3, "empty: it holds no text"),
         ((tiny / "float", *text, "--context", 257), 2, "context=257; this model takes 2..256"),
         ((tiny / "float", *text, "--context", 1), 2, "--context"),
         ((tiny / "float", *text, "--tokens", 10**6), 2, "--tokens 1000000; "),

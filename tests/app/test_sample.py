@@ -14,11 +14,11 @@ import refq as reference
 import refq_fast
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output, sample
-from refq.jobs.corpus import SEPARATOR
 from refq.jobs.documents import Settings, documents
 from refq.jobs.generate import sample as sample_one
 from refq.jobs.generate import sample_rows
 from refq.jobs.model import load_model
+from refq.jobs.text import SEPARATOR
 from tests.app.commands import refq as run
 from tests.app.commands import start
 from tests.app.tiny import write_model
