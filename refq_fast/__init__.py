@@ -32,6 +32,8 @@ from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp
 from refq_fast.ops.softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 from refq_fast.packed_weight import CodebookWeight, PackedWeight
+from refq_fast.solvers.gptq import gptq
+from refq_fast.solvers.gptq_grouped import gptq_grouped
 from refq_fast.solvers.hessian import hessian, hessian_factor
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp

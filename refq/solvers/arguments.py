@@ -34,6 +34,30 @@ def damping(value):
     return float(value)
 
 
+def weights(w, value, share):
+    """Finite w (out, in), a Hessian of its inputs, and the damping."""
+    w, value = checks.as_float("w", w), hessian(value)
+    if w.ndim != 2 or w.shape[1] != len(value):
+        raise ShapeError(f"w has shape {w.shape}; a hessian of shape {value.shape} needs (out, {len(value)})")
+    return checks.finite("w", w), value, damping(share)
+
+
+def grid(w, scale, zero_point, qmin, qmax):
+    """scale and zero_point (out, groups), groups a divisor of in."""
+    checks.code_limits(qmin, qmax)
+    scale = checks.as_float_like("scale", scale, w)
+    if scale.ndim != 2 or len(scale) != len(w) or not scale.shape[1] or w.shape[1] % scale.shape[1]:
+        raise ShapeError(f"scale has shape {scale.shape}; ({len(w)}, groups) with a divisor of {w.shape[1]} is needed")
+    checks.same_shape("zero_point", zero_point, "scale", scale.shape)
+    return checks.grid_scale(scale, scale), checks.grid_zero_point(zero_point, scale.shape)
+
+
+def groups(w, size, qmin, qmax, symmetric):
+    """A group size that divides in, and a grid as minmax has it."""
+    checks.range_arguments(w, qmin, qmax, symmetric, "float32")
+    return checks.group_size(size, -1, w.shape[1])
+
+
 def damped(value, share):
     """A Hessian in float64: 1 for an input that is always 0, then a share of the mean diagonal element added to all."""
     matrix = value.astype(np.float64)

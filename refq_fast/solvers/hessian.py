@@ -43,8 +43,12 @@ def hessian_factor(hessian, damping=0.01):
     return np.triu(matrix).astype(hessian.dtype), pivots.astype(hessian.dtype)
 
 
-def factored(hessian, damping):
-    """S, whose lower triangle is anything, and the pivots, in float64."""
+def factored(hessian, damping, order=None):
+    """S, whose lower triangle is anything, and the pivots, in float64; of the inputs in another order."""
+    if order is not None and (order[1:] < order[:-1]).any():
+        upper = hessian
+        hessian = np.zeros(upper.shape, upper.dtype)
+        _permute(upper, order, hessian)
     matrix = arguments.damped(hessian, damping)
     diagonal = matrix.diagonal().copy()
     pivots = np.empty(len(matrix))
@@ -60,19 +64,19 @@ def _factor(a, pivots, diagonal, start, stop):
         if wrong >= 0:
             arguments.definite(start + wrong, pivots[start + wrong], diagonal[start + wrong])
         return
-    middle = _middle(start, stop)
-    _factor(a, pivots, diagonal, middle, stop)
-    rows = a[start:middle, middle:stop]
-    blas.each(lambda cut: _divide(rows[cut], a[middle:stop, middle:stop]), _cuts(middle - start, ROWS))
-    rows /= pivots[middle:stop]
+    half = middle(start, stop)
+    _factor(a, pivots, diagonal, half, stop)
+    rows = a[start:half, half:stop]
+    blas.each(lambda cut: _divide(rows[cut], a[half:stop, half:stop]), _cuts(half - start, ROWS))
+    rows /= pivots[half:stop]
 
     def subtract(tile):
         i, j = tile
-        a[start:middle, start:middle][i, j] -= (rows[i] * pivots[middle:stop]) @ rows[j].T
+        a[start:half, start:half][i, j] -= (rows[i] * pivots[half:stop]) @ rows[j].T
 
-    cuts = _cuts(middle - start, TILE)
+    cuts = _cuts(half - start, TILE)
     blas.each(subtract, [(i, j) for i in cuts for j in cuts if i.start <= j.start])
-    _factor(a, pivots, diagonal, start, middle)
+    _factor(a, pivots, diagonal, start, half)
 
 
 def _divide(x, triangle):
@@ -81,19 +85,26 @@ def _divide(x, triangle):
     if width <= LEAF:
         _divide_leaf(x, triangle)
         return
-    middle = _middle(0, width)
-    _divide(x[:, middle:], triangle[middle:, middle:])
-    x[:, :middle] -= x[:, middle:] @ triangle[:middle, middle:].T
-    _divide(x[:, :middle], triangle[:middle, :middle])
+    half = middle(0, width)
+    _divide(x[:, half:], triangle[half:, half:])
+    x[:, :half] -= x[:, half:] @ triangle[:half, half:].T
+    _divide(x[:, :half], triangle[:half, :half])
 
 
-def _middle(start, stop):
-    """Half way, a whole number of leaves from the start."""
-    return start + -(-(stop - start) // (2 * LEAF)) * LEAF
+def middle(start, stop, unit=LEAF):
+    """Half way, a whole number of units from the start."""
+    return start + -(-(stop - start) // (2 * unit)) * unit
 
 
 def _cuts(length, size):
     return threads.cuts(length, -(-length // size))
+
+
+@serial
+def _permute(upper, order, permuted):
+    for i in range(len(order)):
+        for j in range(i, len(order)):
+            permuted[i, j] = upper[min(order[i], order[j]), max(order[i], order[j])]
 
 
 @serial

@@ -2,8 +2,11 @@
 
 from fractions import Fraction
 
-from tools.oracle.numbers import Array, Bounded, rounded, rows, ulp
-from tools.oracle.reals import Real, bounded, total
+from tools.oracle import ranges
+from tools.oracle.numbers import Array, Bounded, clip, nearest_even, rounded, rows, ulp
+from tools.oracle.reals import Real, bounded, mp, total
+
+CLEAR = Fraction(1, 2**20)  # steps of the grid: nothing that was summed lies nearer to a tie
 
 
 def hessian(x):
@@ -17,6 +20,77 @@ def hessian_factor(hessian, damping=Fraction(1, 100)):
     factor, pivots = factored(rows(hessian), damping)
     flat = [v for row in factor for v in row]
     return near(Array("float32", hessian.shape, flat), Array("float32", (len(pivots),), pivots))
+
+
+def gptq(w, hessian, scale, zero_point, qmin, qmax, act_order=False, damping=Fraction(1, 100)):
+    size = w.shape[1] // scale.shape[1]
+    grids = list(zip(rows(scale), rows(zero_point), strict=True))
+
+    def grid(row, v, j):
+        return grids[row][0][j // size], grids[row][1][j // size]
+
+    return _solved(w, hessian, damping, (qmin, qmax), grid, act_order)
+
+
+def gptq_grouped(w, hessian, group_size, qmin, qmax, symmetric=True, damping=Fraction(1, 100)):
+    fitted = [{} for _ in range(w.shape[0])]
+
+    def grid(row, v, j):
+        if j % group_size == 0:
+            group = Array("float32", (1, group_size), [rounded(value) for value in v(j, group_size)])
+            scale, zero_point = ranges.minmax(group, qmin, qmax, symmetric)
+            fitted[row][j // group_size] = scale.data[0], zero_point.data[0]
+        return fitted[row][j // group_size]
+
+    value, within = _solved(w, hessian, damping, (qmin, qmax), grid, False)
+    shape = w.shape[0], w.shape[1] // group_size
+    for i, dtype in enumerate(("float32", "int32")):
+        value.append(Array(dtype, shape, [row[g][i] for row in fitted for g in range(shape[1])]))
+        within.append(value[-1]._replace(data=[0] * len(value[-1].data)))
+    return Bounded(value, within)
+
+
+def _solved(w, hessian, damping, limits, grid, act_order):
+    """Codes, reals, errors. grid(row, v, j) is asked once a weight; v(j, n): what n inputs from j on are by then."""
+    n, matrix = w.shape[1], rows(hessian)
+    order = sorted(range(n), key=lambda j: -matrix[j][j]) if act_order else list(range(n))
+    factor, pivots = factored([[matrix[min(i, j)][max(i, j)] for j in order] for i in order], damping)
+    found = [[], [], []]
+    for r, row in enumerate(rows(w)):
+        row = [row[j] if matrix[j][j] else Fraction(0) for j in order]
+        wrong, q, w_hat, error = [], [0] * n, [0] * n, [0] * n
+
+        def v(j, count, row=row, wrong=wrong):
+            return [row[k] + sum(wrong[i] * factor[i][k] for i in range(j)) for k in range(j, j + count)]
+
+        for j, place in enumerate(order):
+            [moved] = v(j, 1)
+            scale, zero_point = grid(r, v, place)
+            q[place] = clip(_nearest(moved, scale, row[j] == moved) + zero_point, *limits)
+            w_hat[place] = rounded((q[place] - zero_point) * scale)
+            wrong.append(row[j] - w_hat[place])
+            error[place] = (moved - w_hat[place]) ** 2 * pivots[j] * (1 if moved > w_hat[place] else -1)
+        for part, values in zip(found, (q, w_hat, error), strict=True):
+            part += values
+    roots = [_root(e) for e in found[2]]
+    value = [Array(d, w.shape, x) for d, x in (("int32", found[0]), ("float32", found[1]), ("float32", roots))]
+    exact = [[0] * len(found[0])] * 2
+    within = [a._replace(data=x) for a, x in zip(value, [*exact, [ulp(e) if e else 0 for e in roots]], strict=True)]
+    return Bounded(value, within)
+
+
+def _nearest(moved, scale, original):
+    """rint of a quotient in float32. One that was summed must be clear of a tie, for no order of sums to decide."""
+    t = rounded(rounded(moved) / scale)
+    if not original and abs(abs(t - int(t)) - Fraction(1, 2)) < CLEAR:
+        raise ArithmeticError(f"{float(t)} steps: a tie, or nearly; other numbers make a case")
+    return nearest_even(t)
+
+
+def _root(square):
+    """The root of a number, with the sign of it."""
+    root = mp.sqrt(mp.mpf(abs(square).numerator) / abs(square).denominator)
+    return rounded(Fraction(int(root * 2**120), 2**120) * (1 if square > 0 else -1))
 
 
 def factored(matrix, damping):
