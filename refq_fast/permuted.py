@@ -66,7 +66,7 @@ def permute(packed, codebook, bits, length):
     steps, index = 32 // WIDTH[bits], unpack_codes(packed, bits, length)
     codes = np.zeros((out, -(-length // (steps * LANES)) * LANES), np.uint32)
     _permute(index, k - 1, WIDTH[bits], codes)
-    tables = np.tile(codebook, (1, 1, 16 // k)).reshape(books, groups * 16)
+    tables = np.ascontiguousarray(np.tile(codebook, (1, 1, 16 // k))).reshape(books, groups * 16)
     return Permuted((out, length), bits, codes, tables, -(-size // UNIT))
 
 

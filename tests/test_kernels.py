@@ -84,6 +84,15 @@ def test_permuted_products(bits, out, length, groups, own):
         assert (np.abs(gx - y @ w) <= dot_bound(np.abs(y) @ np.abs(w), out)).all()
 
 
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_codebook_weight_that_lies_otherwise_in_memory(bits):
+    (packed, codebook, _), w = indices(bits, 6, 256, 2, True)
+    turned = [np.asfortranarray(packed), codebook.transpose(2, 1, 0).copy().transpose(2, 1, 0), bits]
+    x = np.random.default_rng(0).standard_normal((9, 256)).astype(np.float32)
+    found = refq_fast.linear(x[::-1].copy()[::-1], refq_fast.CodebookWeight(*turned))
+    assert (np.abs(found - x @ w.T) <= dot_bound(np.abs(x) @ np.abs(w).T, 256)).all()
+
+
 def test_an_x_that_is_narrower_by_a_part_of_a_byte():
     for groups in (1, 2):
         (packed, codebook, bits), w = indices(1, 3, 512, groups, True)

@@ -66,7 +66,7 @@ def signal(teacher, out, text, val, probe_every, seeds, overwrite, rule, engine,
 
     started, table_path = time.monotonic(), _check_out(out, overwrite)
     page = page_maker()
-    chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
+    chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range", "method"}})
     training = Distillation(**settings, eval_every=probe_every)
     signals = compare_signals(teacher, (text, val), load(engine, threads, training=True), chosen, training, seeds)
     report = figures(signals, training.freeze)

@@ -138,7 +138,7 @@ def command(
 
     started = time.monotonic()
     settings["cached"] = teacher_cache is not None
-    chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range"}})
+    chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range", "method"}})
     training = Distillation(**settings)
     try:
         run = Run(save_every, resume, overwrite, teacher_cache)

@@ -42,6 +42,7 @@ def _written(run):
     said = {name: _plain(value) for name, value in options.items()}
     keep = options["keep"] if isinstance(options.get("keep"), list) else []
     words = {
+        "method": said.get("method"),
         "bits": f"bits {said.get('bits')}",
         "group_size": f"{'group' if isinstance(options.get('group_size'), int) else 'per'} {said.get('group_size')}",
         "symmetric": "symmetric" if options.get("symmetric") else "asymmetric",
@@ -49,7 +50,9 @@ def _written(run):
         "fallback": f"fallback {said.get('fallback')}",
         "keep": f"keep {' '.join(map(_plain, keep)) or 'nothing'}",
     }
-    text = ", ".join(words[name] for name in words if name in options)
+    affine = options.get("method", "affine") == "affine"
+    unused = {"method"} if affine else {"symmetric", "range"}
+    text = ", ".join(words[name] for name in words if name in options.keys() - unused)
     return f"refq {_plain(run.get('version'))} {_plain(run.get('command'))}" + (f": {text}" if text else "")
 
 

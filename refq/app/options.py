@@ -29,6 +29,18 @@ class Real(click.FloatRange):
         return number
 
 
+class Bits(click.ParamType):
+    """A number of 1..8, or several with commas between them."""
+
+    name = "1..8"
+
+    def convert(self, value, param, ctx):
+        parts = str(value).split(",")
+        if not all(part in tuple("12345678") for part in parts) or len(set(parts)) < len(parts):
+            self.fail(f"{value!r} is no number of 1..8, nor several like 2,3,4", param, ctx)
+        return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
+
+
 DIRECTORY = ModelDirectory()
 
 model = click.argument("model", type=DIRECTORY)

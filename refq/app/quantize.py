@@ -6,13 +6,14 @@ import time
 
 import click
 
+from refq.app import compare, options
 from refq.app import engine as engines
-from refq.app import options
 from refq.app.table import by_kind, table
+from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.inspect import inspect_model, list_tensors, summarize
 from refq.jobs.output import room_of
-from refq.jobs.plan import FALLBACKS, RANGES, Options
+from refq.jobs.plan import FALLBACKS, METHODS, RANGES, Options
 from refq.jobs.progress import size
 from refq.jobs.quantize import plan_model, quantize_model
 
@@ -34,15 +35,24 @@ class GroupSize(click.ParamType):
 
 @click.command("quantize")
 @options.model
-@click.argument("out", type=click.Path())
-@click.option("--bits", type=click.IntRange(2, 8), default=4, show_default=True, help="Bits of a code.")
+@click.argument("out", type=click.Path(), required=False)
+@click.option(
+    "--bits", type=options.Bits(), default=4, show_default=True, help="Bits of a code; 2..8 with affine grids."
+)
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="affine",
+    show_default=True,
+    help="Evenly spaced codes, or the scheme that fits a codebook.",
+)
 @click.option(
     "--group-size",
     type=GroupSize(),
     metavar=GroupSize.name,
     default=32,
     show_default=True,
-    help="Weights that share a scale.",
+    help="Weights that share a scale, or a codebook.",
 )
 @click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
 @click.option(
@@ -71,15 +81,25 @@ class GroupSize(click.ParamType):
 @options.threads
 @click.option("--resume", is_flag=True, help="Continue a run that was killed.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@click.option("--compare", is_flag=True, help="Every scheme in one table; writes no model.")
+@click.option("--text", type=click.Path(exists=True, dir_okay=False), help="With --compare: a text to score.")
+@click.option("--tokens", type=click.IntRange(min=2), help="With --compare: the first N tokens of it.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
 @options.as_json
 def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **settings):
     """Write a low-bit copy of the float MODEL into the new directory OUT.
 
     OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers loads it as it is.
-    Embeddings, norms and lm_head stay float.
+    Embeddings, norms and lm_head stay float. With another --method OUT holds codebooks, in a format of our own that
+    refq alone reads. With --compare there is no OUT.
     """
-    started = time.monotonic()
+    started, given = time.monotonic(), _given()
+    alone = {name: settings.pop(name) for name in ("compare", "text", "tokens")}
+    if alone["compare"]:
+        _refuse("--compare", given - compare.TAKES, out)
+        compare.run(model, engines.load(engine, threads), settings | alone, given, as_json)
+        return
+    _check(out, settings, given)
     chosen = Options(range=settings.pop("rule"), **settings)
     if dry_run:
         plan = plan_model(model, out, chosen, resume or overwrite)
@@ -96,8 +116,30 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
     click.echo(json.dumps(report) if as_json else _report_text(report))
 
 
+def _given():
+    """The options that stand on the command line."""
+    ctx = click.get_current_context()
+    chosen = [param for param in ctx.command.params if isinstance(param, click.Option)]
+    return {param.opts[0] for param in chosen if ctx.get_parameter_source(param.name).name == "COMMANDLINE"}
+
+
+def _check(out, settings, given):
+    if out is None:
+        raise UsageError("OUT is missing; --compare alone needs none")
+    if isinstance(settings["bits"], tuple):
+        raise UsageError("--bits with several numbers; --compare alone takes them")
+    if settings["method"] != "affine":
+        _refuse(f"--method {settings['method']}", given & {"--symmetric", "--range"})
+    _refuse("quantize without --compare", given & {"--text", "--tokens"})
+
+
+def _refuse(what, others, out=None):
+    if others or out is not None:
+        raise UsageError(f"{what} does not go with {', '.join(sorted(others)) or f'OUT {out}'}")
+
+
 def _note(chosen):
-    if chosen.bits not in (2, 4, 8):
+    if chosen.method == "affine" and chosen.bits not in (2, 4, 8):
         text = f"refq: {chosen.bits}-bit codes are packed densely; reading them needs compressed-tensors 0.18 or later"
         click.echo(text, err=True)
 

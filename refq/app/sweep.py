@@ -23,6 +23,7 @@ from refq.jobs.sweep_table import cells, summarize
 
 COMMANDS = {"quantize": quantize.command, "distill": distill.command}
 OURS = {"text", "val", "engine", "threads", "resume", "overwrite", "dry_run", "json", "debug"}  # not for a recipe
+OURS |= {"compare", "tokens"}
 
 
 @click.command()
@@ -152,7 +153,7 @@ def _resolved(run, arguments):
     except click.UsageError as error:
         own = ", ".join(f"{key} = {run.given[key]}" for key in run.own)
         raise UsageError(f"run {run.name!r} with {own}: {error.format_message()}") from None
-    settings = {name: params[name] for name in set(Options._fields) - {"range"}}
+    settings = {name: params[name] for name in set(Options._fields) & params.keys()}
     chosen = Options(range=params["rule"], **settings)
     if run.verb == "quantize":
         return chosen, None

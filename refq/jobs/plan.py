@@ -166,7 +166,8 @@ def _check_options(options):
     size, affine = options.group_size, options.method == "affine"
     widths = {"affine": range(2, 9), "nf4": range(4, 5)}.get(options.method, range(1, 9))
     if options.method in METHODS and options.bits not in widths:
-        raise UsageError(f"method {options.method} takes {widths[0]}..{widths[-1]} bits; bits is {options.bits}")
+        wanted = f"{widths[0]}..{widths[-1]}" if len(widths) > 1 else widths[0]
+        raise UsageError(f"bits is {options.bits}; --method {options.method} takes {wanted}")
     right = {
         "method": options.method in METHODS,
         "symmetric": affine or options.symmetric,
