@@ -62,6 +62,7 @@ def _cases():
         "attention_map_error": ((real(2, 3, 5), real(2, 3, 5)), (0,)),
         "reassemble_input": ((real(2, 3, 5), REASSEMBLY), (0,)),
         "reassemble_weight": ((real(4, 5), REASSEMBLY), (0,)),
+        "hadamard_transform": ((real(2, 3, 12),), (0,)),
     }
 
 

@@ -1,0 +1,109 @@
+"""A whole LLaMA in rotated channels: QuaRot's merge."""
+
+import numpy as np
+
+from refq.transforms import arguments_rotation as arguments
+from refq.transforms.hadamard import hadamard_transform
+from refq.transforms.inputs import RotatedInput
+from refq.transforms.sites import sites
+
+NORMS = ("input_layernorm", "post_attention_layernorm")
+
+
+def fuse_norms(params, config):
+    """Move the gain of every norm into the layers that read it.
+
+    weight * gain for each of them;  gain = 1
+
+    Parameters
+        params, config: as llama_forward takes them; every weight a float array.
+    Returns
+        params: a new dict; with "lm_head.weight", for a tied head reads the last norm and the embedding does not.
+    Raises
+        DtypeError: a weight that is no float array.
+        ShapeError: a gain does not fit a weight that reads it, or a weight is missing.
+
+    >>> params = {"model.embed_tokens.weight": np.float32([[1, 2]]), "model.norm.weight": np.float32([3, 4])}
+    >>> fused = fuse_norms(params, {"num_hidden_layers": 0})
+    >>> fused["model.norm.weight"], fused["lm_head.weight"]
+    (array([1., 1.], dtype=float32), array([[3., 8.]], dtype=float32))
+
+    Source: QuaRot (2404.00456), after SliceGPT (2401.15024).
+    Spec: fuse_norms
+    """
+    fused = {"lm_head.weight": params.get("model.embed_tokens.weight")} | dict(params)
+    for norm, readers in [*sites(config, NORMS), ("model.norm", ["lm_head"])]:
+        gain = arguments.gain(fused, f"{norm}.weight")
+        for name in (f"{reader}.weight" for reader in readers):
+            fused[name] = arguments.matrix(fused, name, gain) * gain
+        fused[f"{norm}.weight"] = np.ones_like(gain)
+    return fused
+
+
+def rotate(params, config, signs, online=False):
+    """The same model with its channels rotated, so that no single one has outliers.
+
+    x' = (x * signs) @ hadamard(D).T / sqrt(D) between the blocks; values of a head by hadamard(head_dim) likewise
+
+    Parameters
+        params, config: as llama_forward takes them; every weight a float array.
+        signs: dtype of the weights, (D,), 1 or -1: they make the rotation a random one.
+        online: bool; o_proj and down_proj become RotatedInput, whose input is rotated at run time, over the heads and
+            over all hidden channels.
+    Returns
+        params: a new dict, with norms fused; for llama_forward, where online with transformed_inputs(ops).
+    Raises
+        DtypeError: a weight that is no float array.
+        GridError: a sign that is neither 1 nor -1.
+        ShapeError: the shapes do not fit, or a weight is missing.
+
+    >>> params = {"model.embed_tokens.weight": np.float32([[3, 3, 1, 1]]), "model.norm.weight": np.ones(4, np.float32)}
+    >>> rotate(params, {"num_hidden_layers": 0}, np.float32([1, -1, 1, 1]))["model.embed_tokens.weight"]
+    array([[ 1.,  3., -1.,  3.]], dtype=float32)
+
+    Source: QuaRot (2404.00456).
+    Spec: rotate
+    """
+    rotated = fuse_norms(params, config)
+    signs = arguments.signs(signs, rotated["model.norm.weight"])
+    for name in ("model.embed_tokens", "lm_head", *(name for _, readers in sites(config, NORMS) for name in readers)):
+        w = arguments.matrix(rotated, f"{name}.weight", signs)
+        rotated[f"{name}.weight"] = hadamard_transform(w * signs)
+    for layer in range(config["num_hidden_layers"]):
+        for name in ("self_attn.o_proj", "mlp.down_proj"):
+            _turn_outputs(rotated, f"model.layers.{layer}.{name}", signs)
+        _turn_values(rotated, f"model.layers.{layer}.self_attn", config["head_dim"])
+        if online:
+            _turn_inputs(rotated, f"model.layers.{layer}", config["head_dim"])
+    return rotated
+
+
+def _turn_outputs(params, name, signs):
+    """The rows of a weight, and its bias."""
+    w = arguments.matrix(params, f"{name}.weight", signs, axis=0)
+    params[f"{name}.weight"] = hadamard_transform(w.T * signs).T
+    if f"{name}.bias" in params:
+        params[f"{name}.bias"] = hadamard_transform(arguments.bias(params, f"{name}.bias", signs) * signs)
+
+
+def _turn_values(params, attention, d):
+    """The rows of v_proj and the columns of o_proj, a head at a time."""
+    v, o = f"{attention}.v_proj", f"{attention}.o_proj"
+    w = params[f"{v}.weight"]
+    params[f"{v}.weight"] = _by_head(v, w.T, d).T
+    if f"{v}.bias" in params:
+        params[f"{v}.bias"] = _by_head(v, arguments.bias(params, f"{v}.bias", w[:, 0]), d)
+    params[f"{o}.weight"] = _by_head(o, params[f"{o}.weight"], d)
+
+
+def _turn_inputs(params, layer, d):
+    """What meets an input that is rotated at run time: the columns of o_proj over the heads, those of down_proj."""
+    o, down = f"{layer}.self_attn.o_proj.weight", f"{layer}.mlp.down_proj.weight"
+    heads = params[o].reshape(len(params[o]), -1, d).swapaxes(1, 2)
+    params[o] = RotatedInput(hadamard_transform(heads).swapaxes(1, 2).reshape(params[o].shape), d)
+    params[down] = RotatedInput(hadamard_transform(params[down]))
+
+
+def _by_head(name, w, d):
+    parts = w.reshape(*w.shape[:-1], -1, arguments.heads(name, w.shape[-1], d))
+    return hadamard_transform(parts).reshape(w.shape)
