@@ -1,6 +1,6 @@
-"""Kill `refq quantize` or `refq distill` at random moments, resume, and compare every byte with an uninterrupted run.
+"""Kill `refq quantize`, `distill` or `finetune` at random moments, resume, and compare every byte with a whole run's.
 
-python -m benchmarks.kills MODEL FOLDER [--verb distill] [--kills 20] [-- options of the verb]
+python -m benchmarks.kills MODEL FOLDER [--verb VERB] [--kills 20] [-- options of the verb]
 
 FOLDER must be on a disk with room for two outputs. Prints one line a trial and writes a dated table; exit 1 if any
 trial differs.
@@ -62,7 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--verb", choices=("quantize", "distill"), default="quantize")
+    parser.add_argument("--verb", choices=("quantize", "distill", "finetune"), default="quantize")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)

@@ -40,7 +40,7 @@ class Loop(NamedTuple):
 
     step: function (params, state, batch) -> (params, state, report), as kd_step.
     batch: function of the number of a step, from 0, to its batch.
-    tokens: those of one step.
+    tokens: those of one step; or its items, where the log counts these.
     steps, save_every, eval_every: numbers of steps; 0 for no evaluation.
     evaluate: function of params to a figure, a perplexity; None for no evaluation.
     log: Log.
