@@ -22,6 +22,7 @@ VERBS = {
     "perplexity": "Score a text with a model.",
     "evaluate": "Score a set of questions or sentences with a model.",
     "analyze": "Look inside a model: how gradients pass through it in training.",
+    "plot": "Draw the weights of a model, and what codebooks keep of them.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
     "pretrain": "Train the small LLaMA of the package anew.",

@@ -122,10 +122,10 @@ def write_file(path, data):
         os.close(file)
 
 
-def write_whole(path, text):
-    """A small text file, replaced as a whole."""
+def write_whole(path, content):
+    """A small file of text or bytes, replaced as a whole."""
     try:
-        write_file(f"{path}.new", text.encode())
+        write_file(f"{path}.new", content if isinstance(content, bytes) else content.encode())
         os.replace(f"{path}.new", path)
     finally:
         _unlink(f"{path}.new")
