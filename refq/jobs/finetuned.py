@@ -23,7 +23,9 @@ MAPPING = "encoder.embedding_hidden_mapping_in"
 
 
 def with_head(config, weights, labels, seed):
-    """The model with a linear classifier of the pooled state, a new one if it has none.
+    """The model with a linear classifier, a new one if it has none.
+
+    It takes the pooled state, as transformers' models do: they load the result, and give the same logits.
 
     Parameters
         config, weights: as load_encoder gives them.
@@ -48,8 +50,9 @@ def with_head(config, weights, labels, seed):
 def with_shared_layers(config, weights):
     """The model as an ALBERT: its last layer serves for all, its embedding is as wide as its states.
 
-    The last, because what follows was trained on its states alone: of all-MiniLM-L6-v2 it keeps more than any other
-    (README of benchmarks). ALBERT's matrix between embedding and layers is the identity to begin with.
+    The last, because what follows was trained on its states alone: before any training all-MiniLM-L6-v2 has a Spearman
+    of 0.69 on STS-B with it, 0.48 to 0.65 with one of the others, 0.67 with their mean; after 50 steps 0.72, 0.47 to
+    0.67, and 0.72. ALBERT's matrix between embedding and layers is the identity to begin with.
 
     Raises
         UsageError: a model whose layers are one already.
