@@ -5,7 +5,7 @@ import numpy as np
 from refq.transforms import arguments_rotation as arguments
 from refq.transforms.hadamard_matrices import core, sylvester
 
-WIDEST = 64  # of a Sylvester factor: short products are faster than butterflies in NumPy
+WIDEST = 6  # bits of a Sylvester factor's order: short products are faster than butterflies in NumPy
 
 
 def hadamard(n):
@@ -80,21 +80,17 @@ def hadamard_transform_vjp(g, x):
 
 
 def _factors(n):
-    """Matrices whose Kronecker product is hadamard(n)."""
+    """Matrices whose Kronecker product is hadamard(n): the core, and Sylvester's of nearly equal orders."""
     first = core(n)
-    rest, factors = n // len(first), [first]
-    while rest > 1:
-        size = min(rest, WIDEST)
-        factors.append(sylvester(size))
-        rest //= size
-    return factors
+    bits = (n // len(first)).bit_length() - 1
+    parts = -(-bits // WIDEST)
+    return [first, *(sylvester(2 ** (bits // parts + (i < bits % parts))) for i in range(parts))]
 
 
 def _product(x, factors):
     """x times the transposed Kronecker product over the root of its order, a factor at a time."""
-    shape, right = x.shape, x.shape[-1]
-    root = x.dtype.type(np.sqrt(right))
-    for h in factors:
-        h, right = h.astype(x.dtype), right // len(h)
-        x = x.reshape(-1, len(h)) @ h.T if right == 1 else h @ x.reshape(-1, len(h), right)
-    return x.reshape(shape) / root
+    shape, n = x.shape, x.shape[-1]
+    for h in reversed(factors):  # the last axis is multiplied, then moves to the front
+        parts = x.reshape(x.size // len(h), len(h)) @ h.T.astype(x.dtype)
+        x = parts.reshape(x.size // n, n // len(h), len(h)).swapaxes(1, 2).reshape(shape)
+    return x / x.dtype.type(np.sqrt(n))

@@ -192,9 +192,11 @@ def _spread(g, parts, length):
 
 
 def _sums(x, index, sizes):
-    """Sums of runs of x[..., index], from the first to the last, starting with 0."""
-    y, starts = np.zeros((*x.shape[:-1], len(sizes)), x.dtype), np.cumsum(sizes) - sizes
-    for rank in range(sizes.max()):
+    """Sums of runs of x[..., index], from the first to the last; 0 where there is none."""
+    starts = np.cumsum(sizes) - sizes
+    y = np.take(x, index[np.minimum(starts, len(index) - 1)], axis=-1)
+    y[..., sizes == 0] = 0
+    for rank in range(1, sizes.max()):
         more = np.flatnonzero(sizes > rank)
-        y[..., more] += x[..., index[starts[more] + rank]]
+        y[..., more] += np.take(x, index[starts[more] + rank], axis=-1)
     return y
