@@ -4,6 +4,7 @@ import numpy as np
 
 from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
+from refq.grids.groups import to_groups
 from refq.ops.arguments import number
 from refq.transforms.arguments import channels as channels
 from refq.transforms.arguments import maxima as maxima
@@ -56,11 +57,12 @@ def ends(minimum, maximum):
     return minimum, maximum
 
 
-def float32(name, value):
-    """float32 alone: what reproduces a program's arithmetic computes in it."""
-    if value.dtype != np.float32:
-        raise DtypeError(f"{name} is {value.dtype}; float32 is needed")
-    return value
+def clipping(x, w, group_size):
+    """Tokens x (tokens, in) and a weight as groups (out, groups, group_size), both float32, as AWQ computes in."""
+    x, w = channels(x, w)
+    if x.dtype != np.float32:
+        raise DtypeError(f"x and w are {x.dtype}; AWQ's grids reproduce float32 arithmetic and need float32")
+    return x, to_groups(w, group_size)
 
 
 def no_overflow(name, value):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from refq.grids.affine import fake_quantize
-from refq.grids.groups import to_groups
 from refq.ranges.awq import awq_range
 from refq.transforms import arguments_scales as arguments
 
@@ -35,27 +34,31 @@ def awq_clip(x, w, bits=4, group_size=128, symmetric=False):
     Source: AWQ (2306.00978), weight clipping, as its program was read: 20 steps, half of them tried, the first least.
     Spec: awq_clip
     """
-    x, w = arguments.channels(x, w)
-    groups = arguments.float32("w", to_groups(w, group_size))
-    grams = _grams(x, groups.shape[-1])
+    x, groups = arguments.clipping(x, w, group_size)
+    moments = second_moments(x, groups)
+
+    def output_error(limit):
+        clipped = np.clip(groups, -limit, limit)
+        w_hat = fake_quantize(clipped, *awq_range(clipped, bits, symmetric))
+        e = (w_hat.astype(np.float64) - groups).transpose(1, 0, 2)
+        return (e @ moments * e).sum(axis=-1).T[..., None]
+
+    return best_limit(groups, output_error)
+
+
+def second_moments(x, groups):
+    """Sums over tokens of products of inputs, (groups, size, size): what errors of the output depend on."""
+    tokens = x.astype(np.float64).reshape(len(x), *groups.shape[1:]).transpose(1, 2, 0)
+    return tokens @ tokens.transpose(0, 2, 1)
+
+
+def best_limit(groups, output_error):
+    """The limit of each group, (out, groups), by its error, both (out, groups, 1)."""
     largest = np.abs(groups).max(axis=-1, keepdims=True)
     best, least = largest.copy(), np.full(largest.shape, np.inf)
     for shrink in SHRINKS:
         limit = largest * shrink
-        clipped = np.clip(groups, -limit, limit)
-        error = _output_error(fake_quantize(clipped, *awq_range(clipped, bits, symmetric)), groups, grams)
+        error = output_error(limit)
         better = error < least
         best, least = np.where(better, limit, best), np.where(better, error, least)
     return best[..., 0]
-
-
-def _grams(x, size):
-    """Sums over tokens of products of inputs, group by group: (groups, size, size)."""
-    parts = x.astype(np.float64).reshape(len(x), -1, size).transpose(1, 2, 0)
-    return parts @ parts.transpose(0, 2, 1)
-
-
-def _output_error(quantized, groups, grams):
-    """Squared errors of what each group adds to the output, (out, groups, 1): e @ gram @ e."""
-    e = (quantized.astype(np.float64) - groups).transpose(1, 0, 2)
-    return (e @ grams * e).sum(axis=-1).T[..., None]

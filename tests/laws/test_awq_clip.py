@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refq
-from tests.laws.operations import tenths
+from tests.laws.operations import normal, tenths
 from tests.support import both
 
 FACTORS = [np.float32(1 - i / 20) for i in range(10)]
@@ -21,6 +21,17 @@ def arguments(draw):
         "group_size": size,
         "symmetric": draw(st.booleans()),
     }
+
+
+def edges():
+    for tokens, rows, size, n in ((1, 1, 1, 1), (5, 3, 16, 3), (40, 33, 32, 2), (64, 130, 128, 1)):
+        yield {
+            "x": normal(1, tokens, size * n),
+            "w": normal(2, rows, size * n),
+            "bits": 2 + rows % 4,
+            "group_size": size,
+            "symmetric": rows % 2 == 0,
+        }
 
 
 def _errors(x, w, limit, bits, group_size, symmetric):
