@@ -31,7 +31,7 @@ def awq_clip(x, w, bits=4, group_size=128, symmetric=False):
     >>> awq_clip(np.float32([[1, 1]]), np.float32([[3, 1]]), bits=2, group_size=2)
     array([[3.]], dtype=float32)
 
-    Source: AWQ (2306.00978), weight clipping, as its program was read: 20 steps, half of them tried, the first least.
+    Source: AWQ (2306.00978), weight clipping; autoawq 0.2.9, read and run: half of 20 steps, the first least.
     Spec: awq_clip
     """
     x, groups = arguments.clipping(x, w, group_size)
