@@ -8,6 +8,7 @@ from refq.files.bert_config import read_bert_config
 from refq.files.checkpoint import Checkpoint, check_tensors
 from refq.files.codebook import packed_tensors, parse_quantization_config
 from refq.files.compressed_tensors import FLOATS
+from refq.files.quantization import weights_stem
 from refq.files.shards import find_tensors
 from refq.files.strict import shown
 
@@ -42,7 +43,7 @@ def open_encoder(directory):
     if not os.path.isdir(directory):
         raise CheckpointError(f"{directory}: it is not a directory; a model directory with config.json is needed")
     config = read_bert_config(os.path.join(directory, "config.json"))
-    stored, metadata, identities = find_tensors(directory)
+    stored, metadata, identities = find_tensors(directory, weights_stem(config["quantization"]))
     found, ignored = {}, []
     for stored_name, entry in stored.items():
         name = canonical_name(stored_name, config["model_type"])

@@ -10,7 +10,9 @@ from refq.errors import CheckpointError, UsageError
 from refq.files.bert_config import FAMILIES
 from refq.files.encoder import bert_tensors, stored_name
 from refq.files.header import DTYPES
+from refq.files.quantization import weights_stem
 from refq.files.safetensors import header_bytes
+from refq.files.shards import weight_files
 from refq.files.strict import parse_json
 from refq.grids.pack import as_codes
 from refq.jobs import output
@@ -84,7 +86,7 @@ def write_model(room, checkpoint, student, digests, record):
     codes = {dtype: code for code, dtype in DTYPES.items()}
     entries = [(name, codes[array.dtype], array.shape) for name, array in arrays.items()]
     header = header_bytes(entries, {"format": "pt", "refq": canonical({"run": record, "figures": {}})})
-    path = os.path.join(model, "model.safetensors")
+    path = os.path.join(model, weight_files(weights_stem(config["quantization"]))[0])
     with output.allocated(path, len(header) + sum(array.nbytes for array in arrays.values())) as file:
         output.write(file, header, 0)
         at = len(header)

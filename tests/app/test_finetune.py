@@ -240,11 +240,11 @@ def test_a_killed_process_resumes_to_the_same_bytes(folder, whole, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated_and_another_is_not_resumed(folder, whole):
-    before = os.stat(whole["labels"] / "model.safetensors").st_mtime_ns
+    before = os.stat(whole["labels"] / "refq-codebook.safetensors").st_mtime_ns
     found = run(*arguments(folder, whole["labels"], "labels", *QUANTIZED, "--resume"))
     assert found.exit_code == 0
     assert "nothing written" in found.stdout
-    assert os.stat(whole["labels"] / "model.safetensors").st_mtime_ns == before
+    assert os.stat(whole["labels"] / "refq-codebook.safetensors").st_mtime_ns == before
     found = run(*arguments(folder, whole["labels"], "labels", "--bits", "3", "--resume"))
     assert found.exit_code == 3
     assert "settings.bits was 2, is 3" in found.stderr

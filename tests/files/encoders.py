@@ -5,6 +5,7 @@ import json
 import numpy as np
 import tokenizers
 
+from refq.files.quantization import weights_stem
 from tests.files.models import save
 
 CONFIG = {
@@ -35,7 +36,9 @@ def write_encoder(directory, config, tensors, rename=lambda name: name):
     """A model directory of these tensors, each under another name."""
     directory.mkdir(exist_ok=True)
     (directory / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
-    save(directory / "model.safetensors", {rename(name): np.asarray(array) for name, array in tensors.items()})
+    quantized = isinstance(config.get("quantization_config"), dict)
+    stem = weights_stem(config["quantization_config"]) if quantized else "model"
+    save(directory / f"{stem}.safetensors", {rename(name): np.asarray(array) for name, array in tensors.items()})
     write_tokenizer(directory)
     return directory
 

@@ -152,7 +152,7 @@ def test_stray_bits_are_refused(tmp_path):
         stored |= {part: np.zeros(shape, DTYPES[dtypes[0]]) for part, (dtypes, shape) in parts.items()}
     stored[f"{name}.weight_index"][3, -1] = 128
     write_encoder(tmp_path / "model", raw, stored)
-    with pytest.raises(FormatError, match=r"model\.safetensors: tensor embeddings\.word_embeddings\.weight_index: "):
+    with pytest.raises(FormatError, match=r"codebook\.safetensors: tensor embeddings\.word_embeddings\.weight_index: "):
         load_encoder(tmp_path / "model")
 
 

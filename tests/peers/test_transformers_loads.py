@@ -83,3 +83,11 @@ def test_perplexity_is_equal(data, tmp_path, symmetric):
             total += losses.item()
     theirs = math.exp(total / (windows.shape[0] * 255))
     assert abs(ours / theirs - 1) < 1e-5, (ours, theirs)
+
+
+@pytest.mark.parametrize("loader", ["AutoModelForCausalLM", "LlamaForCausalLM"])
+def test_codebooks_are_refused(data, tmp_path, loader):
+    """transformers skips a quantization that it does not know, and draws the weights that it then misses."""
+    quantize_model(data / "models" / "stories260K", tmp_path / "out", refq_fast, Options(4, "channel", method="kmeans"))
+    with pytest.raises(OSError, match=r"no file named model.safetensors, or pytorch_model.bin, found"):
+        getattr(transformers, loader).from_pretrained(tmp_path / "out")
