@@ -36,6 +36,7 @@ from refq_fast.solvers.gptq import gptq
 from refq_fast.solvers.gptq_grouped import gptq_grouped
 from refq_fast.solvers.hessian import hessian, hessian_factor
 from refq_fast.transforms.clipping import awq_clip
+from refq_fast.transforms.reassembly import reassemble_input
 from refq_fast.training.divergences import kl_divergence, kl_divergence_vjp
 from refq_fast.training.dynamic import dynamic_fake_quantize, dynamic_fake_quantize_vjp
 from refq_fast.training.kd import kd_kl_and_grad

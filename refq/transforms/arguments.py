@@ -114,16 +114,17 @@ def assembly(counts, into):
     return counts, into
 
 
-def reassembly(value, length=None):
-    """(members, sizes, divisors): int32; every new channel has members, which are old channels, and a divisor."""
+def reassembled(name, x, value):
+    """x (..., channels), and members, sizes, divisors as int32: each new channel has members among those of x."""
+    x = last_axis(name, checks.as_float(name, x))
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise ShapeError("a reassembly is members, sizes and divisors")
-    members = _integers("members", value[0], 0, MOST if length is None else length - 1)
+    members = _integers("members", value[0], 0, x.shape[-1] - 1)
     sizes, divisors = _integers("sizes", value[1], 1, MOST), _integers("divisors", value[2], 1, 2**31 - 1)
     checks.same_shape("divisors", divisors, "sizes", sizes.shape)
     total = int(sizes.sum(dtype=np.int64))
     checks.same_shape("members", members, f"sizes of sum {total}", (total,))
-    return members, sizes, divisors
+    return x, (members, sizes, divisors)
 
 
 def _integers(name, value, low, high):

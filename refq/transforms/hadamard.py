@@ -1,5 +1,7 @@
 """Hadamard matrices of any order, and the fast product with them."""
 
+import functools
+
 import numpy as np
 
 from refq.transforms import arguments_rotation as arguments
@@ -79,6 +81,7 @@ def hadamard_transform_vjp(g, x):
     return _product(arguments.incoming(g, x, x.shape), [h.T for h in _factors(x.shape[-1])])
 
 
+@functools.lru_cache(maxsize=8)
 def _factors(n):
     """Matrices whose Kronecker product is hadamard(n): the core, and Sylvester's of nearly equal orders."""
     first = core(n)

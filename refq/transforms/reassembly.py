@@ -104,7 +104,7 @@ def reassemble_input(x, reassembly):
     Source: QLLM (2310.08041), channel disassembly and assembly.
     Spec: reassemble_input
     """
-    x, (members, sizes, divisors) = _checked("x", x, reassembly)
+    x, (members, sizes, divisors) = arguments.reassembled("x", x, reassembly)
     return _sums(x, members, sizes) / divisors.astype(x.dtype)
 
 
@@ -127,7 +127,7 @@ def reassemble_input_vjp(g, x, reassembly):
     Source: derivative of reassemble_input.
     Spec: reassemble_input_vjp
     """
-    x, parts = _checked("x", x, reassembly)
+    x, parts = arguments.reassembled("x", x, reassembly)
     g = arguments.incoming(g, x, (*x.shape[:-1], len(parts[1])))
     return _spread(g / parts[2].astype(x.dtype), parts, x.shape[-1])
 
@@ -151,7 +151,7 @@ def reassemble_weight(w, reassembly):
     Source: QLLM (2310.08041), channel disassembly and assembly.
     Spec: reassemble_weight
     """
-    w, (members, sizes, _) = _checked("w", w, reassembly)
+    w, (members, sizes, _) = arguments.reassembled("w", w, reassembly)
     return _sums(w, members, sizes)
 
 
@@ -175,13 +175,8 @@ def reassemble_weight_vjp(g, w, reassembly):
     Source: derivative of reassemble_weight.
     Spec: reassemble_weight_vjp
     """
-    w, parts = _checked("w", w, reassembly)
+    w, parts = arguments.reassembled("w", w, reassembly)
     return _spread(arguments.incoming(g, w, (*w.shape[:-1], len(parts[1]))), parts, w.shape[-1])
-
-
-def _checked(name, x, reassembly):
-    x = arguments.last_axis(name, arguments.checks.as_float(name, x))
-    return x, arguments.reassembly(reassembly, x.shape[-1])
 
 
 def _spread(g, parts, length):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import refq
 from tests.laws import channels
-from tests.laws.operations import assert_float64_is_kept, assert_linear_in, tenths
+from tests.laws.operations import assert_float64_is_kept, assert_linear_in, normal, tenths
 from tests.support import both
 
 
@@ -15,6 +15,18 @@ def arguments(draw):
     old, form = draw(channels.forms())
     lead = draw(st.sampled_from([(), (1,), (3,), (2, 2), (0,)]))
     return {"x": draw(tenths((*lead, old))), "reassembly": form}
+
+
+def edges():
+    for rows, counts in ((1, 1), (3, 40), (300, 1100)):
+        random = np.random.default_rng(counts)
+        splits = random.integers(1, 4, counts)
+        single = np.flatnonzero(np.repeat(splits, splits) == 1)
+        into = np.arange(splits.sum())
+        stay = single[: len(single) // 5 + 1]
+        into[single] = random.choice(stay, len(single)) if len(stay) else single
+        into[stay] = stay
+        yield {"x": normal(rows, rows, counts), "reassembly": refq.assemble(splits, into)}
 
 
 @both
