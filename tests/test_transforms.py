@@ -7,7 +7,9 @@ import pytest
 
 import refq
 from refq import tape
-from refq.transforms.inputs import ReassembledInput, rotated_queries, transformed_inputs
+from refq.ops.namespace import Replaced
+from refq.training.activations import QuantizedInput, quantized_inputs
+from refq.transforms.inputs import ReassembledInput, RotatedInput, rotated_queries, transformed_inputs
 from refq.transforms.outliers import inject_outliers
 from refq.transforms.sites import fold_site, sites
 from tests.laws.models import seeded_model, wide
@@ -172,3 +174,58 @@ def test_a_rotation_spreads_outliers():
     assert loss[1] < 0.5 * loss[0]
     flat = refq.hadamard_transform(np.eye(288)[:1])
     np.testing.assert_allclose(np.abs(flat), 288**-0.5, rtol=1e-12)
+
+
+def on_grids(params, bits):
+    """The projections with a grid a token for their input, which lies on the transformed one."""
+    found = dict(params)
+    for name, weight in params.items():
+        if name.endswith("_proj.weight"):
+            transformed = isinstance(weight, (ReassembledInput, RotatedInput))
+            inner = QuantizedInput(weight.weight if transformed else weight, bits)
+            found[name] = weight._replace(weight=inner) if transformed else inner
+    return found
+
+
+@both
+def test_grids_meet_the_transformed_input(engine):
+    """Outliers take the room of a grid a token; each transform gives most of it back."""
+    params, config, logits = model()
+    injected = inject_outliers(params, config, [3, 17], [64, 32], hidden=[5])
+    ops, errors = transformed_inputs(quantized_inputs(engine)), {}
+    for name, rewrite in {
+        "plain": lambda params, config: params,
+        "inverse": lambda params, config: inject_outliers(params, config, [3, 17], [1 / 64, 1 / 32], hidden=[5]),
+        "rotation": functools.partial(rotate, online=True),
+        "disassembly": disassemble_outliers,
+    }.items():
+        found = engine.llama_forward(on_grids(rewrite(injected, config), 6), TOKENS, config, ops)
+        errors[name] = np.sqrt(np.mean((found - logits) ** 2) / np.mean(logits**2))
+    assert max(errors["inverse"], errors["rotation"], errors["disassembly"]) < 0.4 * errors["plain"], errors
+
+
+def disassemble_outliers(params, config):
+    """Channels split by what the model itself sees."""
+    seen, names = {}, {id(w): name for name, w in params.items() if name.endswith("_proj.weight")}
+
+    def linear(x, weight, bias=None):
+        if id(weight) in names:
+            seen[names[id(weight)]] = np.abs(x).reshape(-1, x.shape[-1]).max(axis=0)
+        return refq.linear(x, weight, bias)
+
+    refq.llama_forward(params, TOKENS, config, Replaced(refq, linear=linear))
+    split = dict(params)
+    for name, maximum in seen.items():
+        if not name.endswith("o_proj.weight"):
+            counts = refq.channel_splits(maximum, float(np.quantile(maximum, 0.8)))
+            form = refq.assemble(counts, np.arange(counts.sum()))
+            split[name] = ReassembledInput(refq.reassemble_weight(params[name], form), form)
+    return split
+
+
+def test_layers_that_share_an_input_share_its_transform():
+    params, config, _ = model()
+    calls = []
+    ops = Replaced(refq, reassemble_input=lambda x, how: calls.append(1) or refq.reassemble_input(x, how))
+    refq.llama_forward(disassemble(params, config), TOKENS, config, transformed_inputs(ops))
+    assert len(calls) == 3 * config["num_hidden_layers"]
