@@ -31,13 +31,14 @@ def _cases():
     tokens, targets = np.array([[1, 3, 1], [0, 2, 2]]), np.array([[4, 0, 2], [1, 1, 3]])
     codes = random.integers(-8, 8, (5, 6)).astype(np.int32)
     packed = (refq.pack_codes(codes, 4), np.abs(real(5, 2)) + 0.1, np.int32([[1, -2]] * 5), 4)
+    indices = (refq.pack_codes(codes, 4), real(5, 2, 16), 4)
     rotary = (np.arange(3, 6), refq.rope_frequencies(4, 100.0))
     return {
         "embed": ((tokens, real(4, 5)), (1,)),
         "linear": ((real(2, 3, 6), real(5, 6), real(5)), (0, 1, 2)),
         "quantized_matmul": ((real(2, 3, 6), *packed), (0,)),
-        "rms_norm": ((real(2, 3, 6), real(6), 0.1), (0, 1)),
         "codebook_matmul": ((real(2, 3, 6), *indices), (0,)),
+        "rms_norm": ((real(2, 3, 6), real(6), 0.1), (0, 1)),
         "layer_norm": ((real(2, 3, 6), real(6), real(6), 0.1), (0, 1, 2)),
         "rope": ((real(2, 3, 4), *rotary), (0,)),
         "attention_scores": ((real(2, 2, 3, 1, 2), real(2, 2, 6, 2)), (0, 1)),  # the last query sees all keys
