@@ -7,6 +7,7 @@ import pytest
 
 import refq
 from refq import tape
+from refq.jobs.model import load_model
 from refq.ops.namespace import Replaced
 from refq.training.activations import QuantizedInput, quantized_inputs
 from refq.transforms.inputs import ReassembledInput, RotatedInput, rotated_queries, transformed_inputs
@@ -92,10 +93,10 @@ def disassemble_into_up(params, config):
         counts = refq.channel_splits(x, float(x.max() / 2.5))
         form = refq.assemble(counts, np.arange(counts.sum()))
         for part in ("weight", "bias"):
-            name = f"{previous}.{part}"
-            params[name] = refq.reassemble_input(params[name].T, form).T
-            gate = name.replace("up_proj", "gate_proj")
-            params[gate] = params[gate][form.members]
+            name, gate = f"{previous}.{part}", f"{previous}.{part}".replace("up_proj", "gate_proj")
+            if name in params:
+                params[name] = refq.reassemble_input(params[name].T, form).T
+                params[gate] = params[gate][form.members]
         params[f"{following}.weight"] = refq.reassemble_weight(params[f"{following}.weight"], form)
     return params
 
@@ -229,3 +230,14 @@ def test_layers_that_share_an_input_share_its_transform():
     ops = Replaced(refq, reassemble_input=lambda x, how: calls.append(1) or refq.reassemble_input(x, how))
     refq.llama_forward(disassemble(params, config), TOKENS, config, transformed_inputs(ops))
     assert len(calls) == 3 * config["num_hidden_layers"]
+
+
+def test_a_real_model_stays(data):
+    """172 hidden channels: Williamson's array."""
+    config, params = load_model(data / "models" / "stories260K", refq)
+    params, tokens = wide(params), np.random.default_rng(4).integers(0, config["vocab_size"], (2, 32))
+    logits = refq.llama_forward(params, tokens, config)
+    injected = inject_outliers(params, config, [3, 17, 40], [40, 25, 8], hidden=[5, 100])
+    for rewrite in (smooth, functools.partial(rotate, online=True), disassemble, disassemble_into_up):
+        found = refq.llama_forward(rewrite(injected, config), tokens, config, transformed_inputs(refq))
+        assert np.abs(found - logits).max() <= 1e-10 * np.abs(logits).max()
