@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refq import checks
 from refq.transforms import arguments
 
 
@@ -62,7 +63,7 @@ def channel_pruning(x, w, count, fixed=None):
     x, w = arguments.channels(x, w)
     fixed = arguments.marks("fixed", fixed, x.shape[1])
     free = np.flatnonzero(~fixed)
-    count = arguments.enough(arguments.checks.count("count", count), len(free))
+    count = arguments.enough(checks.count("count", count), len(free))
     size = (x.astype(np.float64) ** 2).sum(axis=0) * (w.astype(np.float64) ** 2).sum(axis=0)
     into = np.arange(x.shape[1], dtype=np.int32)
     into[free[np.argsort(size[free], kind="stable")[:count]]] = -1

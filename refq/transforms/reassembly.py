@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refq import checks
 from refq.transforms import arguments
 from refq.transforms.disassembly import channel_splits
 from refq.transforms.matching import bipartite_matching
@@ -71,7 +72,7 @@ def reassembly(maximum, distance, threshold, official_order=False):
     Spec: reassembly
     """
     counts = channel_splits(maximum, threshold)
-    arguments.checks.same_shape("distance", distance, "maximum", (len(counts),) * 2)
+    checks.same_shape("distance", distance, "maximum", (len(counts),) * 2)
     extra = int(counts.sum(dtype=np.int64)) - len(counts)
     arguments.enough(extra, len(counts))
     origin = np.repeat(np.arange(len(counts)), counts)
