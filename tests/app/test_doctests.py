@@ -10,7 +10,9 @@ import refq
 
 FOLDER = pathlib.Path(refq.__file__).parent
 MODULES = sorted(f"refq.{room}.{path.stem}" for room in ("jobs", "app") for path in (FOLDER / room).glob("[a-z]*.py"))
-EXTRA = {"refq.app.signal_page": "jinja2", "refq.app.signal_plots": "matplotlib"}  # what the report extra brings
+# what the report extra brings
+EXTRA = {"refq.app.signal_page": "jinja2"}
+EXTRA |= dict.fromkeys(("refq.app.signal_plots", "refq.app.codebook_plot"), "matplotlib")
 
 
 @pytest.mark.parametrize("name", MODULES)
