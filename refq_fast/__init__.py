@@ -27,6 +27,7 @@ from refq_fast.ops.embed import embed_vjp
 from refq_fast.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
 from refq_fast.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq_fast.ops.linear import linear, linear_vjp
+from refq_fast.ops.llm_int8 import llm_int8_matmul
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp

@@ -11,6 +11,7 @@ from refq.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq.ops.linear import CodebookWeight as CodebookWeight
 from refq.ops.linear import PackedWeight as PackedWeight
 from refq.ops.linear import linear, linear_vjp
+from refq.ops.llm_int8 import llm_int8_matmul
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq.ops.rope import rope, rope_frequencies, rope_vjp
@@ -26,6 +27,7 @@ __all__ = [
     "quantized_matmul_vjp",
     "codebook_matmul",
     "codebook_matmul_vjp",
+    "llm_int8_matmul",
     "rms_norm",
     "rms_norm_vjp",
     "layer_norm",

@@ -46,6 +46,19 @@ def codebook_matmul(x, packed, codebook, bits):
     return x, packed, checks.finite("codebook", codebook), bits
 
 
+def llm_int8_matmul(x, q, scale, threshold, weight):
+    """Finite x (..., in), q (out, in) of 8 bits, scale (out, 1), threshold above 0, weight None or (out, in)."""
+    x, q = checks.finite("x", last_axis("x", checks.as_float("x", x))), checks.as_integer("q", np.asarray(q))
+    q = checks.within("q", _axes("q", q, "out", "in"), -128, 127).astype(np.int8, copy=False)
+    checks.same_shape("q", q, f"x of shape {x.shape}", (len(q), x.shape[-1]))
+    scale = checks.same_shape("scale", checks.as_float_like("scale", scale, x), "q", (len(q), 1))
+    if not number("threshold", threshold) > 0:
+        raise GridError(f"threshold={threshold}; a number above 0 is needed, infinity for no outliers")
+    if weight is not None:
+        weight = checks.same_shape("weight", checks.as_float_like("weight", weight, x), "q", q.shape)
+    return x, q, checks.grid_scale(scale, scale), weight
+
+
 def rms_norm(x, weight, eps):
     """x (..., D), weight (D,), eps a number above 0."""
     x = last_axis("x", checks.as_float("x", x))

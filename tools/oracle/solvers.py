@@ -93,6 +93,28 @@ def _root(square):
     return rounded(Fraction(int(root * 2**120), 2**120) * (1 if square > 0 else -1))
 
 
+def llm_int8_matmul(x, q, scale, threshold, weight=None):
+    vectors, codes = rows(x), rows(q)
+    outlier = [any(abs(v) >= threshold for v in column) for column in zip(*vectors, strict=True)]
+    reals = (
+        rows(weight) if weight else [[Real(c) * Real(s) for c in row] for row, s in zip(codes, scale.data, strict=True)]
+    )
+    data = []
+    for vector in vectors:
+        reach = max([abs(v) for v in vector if abs(v) < threshold] + [Fraction(1, 2**100)])
+        factor = rounded(127 / reach)
+        c = [0 if o else nearest_even(rounded(v * factor)) for v, o in zip(vector, outlier, strict=True)]
+        for row, s, w in zip(codes, scale.data, reals, strict=True):
+            exact = rounded(Fraction(sum(a * b for a, b in zip(c, row, strict=True))))
+            mixed = [
+                Real(v) * (b if isinstance(b, Real) else Real(b))
+                for v, b, o in zip(vector, w, outlier, strict=True)
+                if o
+            ]
+            data.append(total([Real(exact) * (Real(reach) / Real(127) * Real(s)), *([total(mixed)] if mixed else [])]))
+    return bounded(Array("float32", (*x.shape[:-1], q.shape[0]), data))
+
+
 def factored(matrix, damping):
     """S and d with S diag(d) S^T = the damped matrix, of which the upper triangle counts."""
     n = len(matrix)
