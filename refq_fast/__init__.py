@@ -56,4 +56,5 @@ from refq_fast.training.smooth import (
 )
 from refq_fast.training.step import kd_gradients, kd_step
 from refq_fast.training.top_k import top_k_log_probs
+from refq_fast.training.weight_clipping import lwc, lwc_vjp
 from refq_fast.analysis.signal_propagation import signal_propagation

@@ -7,7 +7,7 @@ import refq
 from tests.support import both
 
 # specified, not derived: golden cases check them
-SURROGATES = {"fake_quantize", "lsq", "lsq_plus", "learned_range"}
+SURROGATES = {"fake_quantize", "lsq", "lsq_plus", "learned_range", "lwc"}
 SURROGATES |= {
     "codebook_lookup",
     "ste_requantize",

@@ -55,6 +55,7 @@ from refq.training.transitions import (
     target_rate_steps,
     transition_rate,
 )
+from refq.training.weight_clipping import lwc, lwc_vjp
 
 __all__ = [
     "lsq",
@@ -66,6 +67,8 @@ __all__ = [
     "lsq_plus_range",
     "learned_range",
     "learned_range_vjp",
+    "lwc",
+    "lwc_vjp",
     "dynamic_fake_quantize",
     "dynamic_fake_quantize_vjp",
     "normalized_lsq",

@@ -38,6 +38,16 @@ def learned_range(x, minimum, maximum, bits):
     return x, minimum, maximum
 
 
+def lwc(groups, gamma, beta, bits):
+    """Finite groups (..., group_size), a finite logit an end (..., 1), and the width."""
+    groups, bits = checks.filled_groups(groups), checks.bit_width(bits)
+    shape = (*groups.shape[:-1], 1)
+    logits = [parameter(name, value, groups) for name, value in (("gamma", gamma), ("beta", beta))]
+    for name, value in zip(("gamma", "beta"), logits, strict=True):
+        checks.same_shape(name, value, f"groups of shape {groups.shape}", shape)
+    return groups, *logits, bits
+
+
 def parameter(name, value, x):
     """Finite numbers in the dtype of x that broadcast to x."""
     value = checks.as_float_like(name, value, x)

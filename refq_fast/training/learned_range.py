@@ -41,7 +41,7 @@ def learned_range_vjp(g, x, minimum, maximum, bits, symmetric):
     qmin, qmax = integer_range(bits, signed=symmetric)
     gx, (of_maximum, share), (clipped, _) = np.empty_like(rows), pieces_of(rows), pieces_of(rows)
     g_rows, grid = np.ascontiguousarray(g).reshape(rows.shape), (steps, qmin - zeros, qmax - zeros, places)
-    _vjp(g_rows, rows, grid, moves, x.dtype.type(2**bits - 1), gx, (of_maximum, clipped), share)
+    straight_sums(g_rows, rows, grid, moves, x.dtype.type(2**bits - 1), gx, (of_maximum, clipped), share)
     finite(of_maximum, x=x, g=g)
     return gx.reshape(x.shape), gathered(clipped - of_maximum, x, minimum), gathered(of_maximum, x, maximum)
 
@@ -50,7 +50,7 @@ def learned_range_vjp(g, x, minimum, maximum, bits, symmetric):
 
 
 @parallel
-def _vjp(g, x, grid, moves, n, gx, sums, share):
+def straight_sums(g, x, grid, moves, n, gx, sums, share):
     pieces = sums[0].shape[1]
     for task in prange((sums[0].size + share - 1) // share):
         terms = np.empty((2, PIECE), x.dtype)

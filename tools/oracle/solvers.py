@@ -2,9 +2,11 @@
 
 from fractions import Fraction
 
-from tools.oracle import ranges
-from tools.oracle.numbers import Array, Bounded, clip, nearest_even, rounded, rows, ulp
-from tools.oracle.reals import Real, bounded, mp, total
+from tools.oracle import grids, ranges
+from tools.oracle.learned import masked, shared_sum
+from tools.oracle.numbers import Array, Bounded, clip, elementwise, nearest_even, rounded, rows, ulp
+from tools.oracle.ops import bounded_list
+from tools.oracle.reals import Real, bounded, constant, lift, mp, total
 
 CLEAR = Fraction(1, 2**20)  # steps of the grid: nothing that was summed lies nearer to a tie
 
@@ -113,6 +115,47 @@ def llm_int8_matmul(x, q, scale, threshold, weight=None):
             ]
             data.append(total([Real(exact) * (Real(reach) / Real(127) * Real(s)), *([total(mixed)] if mixed else [])]))
     return bounded(Array("float32", (*x.shape[:-1], q.shape[0]), data))
+
+
+def lwc(groups, gamma, beta, bits):
+    scale, zero_point, _ = _clipped(groups, gamma, beta, bits)
+    return grids.fake_quantize(groups, scale, zero_point, 0, 2**bits - 1)
+
+
+def lwc_vjp(g, groups, gamma, beta, bits):
+    (scale, zero_point, slopes), n = _clipped(groups, gamma, beta, bits), 2**bits - 1
+    t = elementwise(lambda v, s: rounded(v / s), "float32", groups, scale)
+    inside = elementwise(lambda v, z: 0 <= nearest_even(v) + z <= n, "bool", t, zero_point)
+
+    def slope(v, z, i):
+        return nearest_even(v) - v if i else clip(nearest_even(v), -z, n - z)
+
+    gscale = shared_sum(g, elementwise(slope, "float32", t, zero_point, inside), scale)
+    logits = [gscale._replace(data=[a * b for a, b in zip(gscale.data, part, strict=True)]) for part in slopes]
+    return bounded_list([lift(masked(g, inside)), *logits])
+
+
+def _clipped(groups, gamma, beta, bits):
+    """Scale and zero point of each group, and what its step moves with each logit."""
+    n, found = 2**bits - 1, [[], [], [], []]
+    for row, upper, lower in zip(rows(groups), gamma.data, beta.data, strict=True):
+        (a, da), (b, db) = (_sigmoid(logit) for logit in (upper, lower))
+        low = rounded(b * min(row))
+        width = rounded(rounded(rounded(a * max(row)) - low) / n)
+        scale = clip(width, rounded(Fraction(1, 10**5)), Fraction(10**4))
+        zero_point = clip(-nearest_even(rounded(low / scale)), -(10**4), 10**4)
+        free = Real(int(width == scale))
+        slopes = [Real(v) / Real(n) * constant(d) * free for v, d in ((max(row), da), (-min(row), db))]
+        for part, value in zip(found, (scale, zero_point, *slopes), strict=True):
+            part.append(value)
+    shape = (*groups.shape[:-1], 1)
+    return Array("float32", shape, found[0]), Array("int32", shape, found[1]), found[2:]
+
+
+def _sigmoid(logit):
+    """Its value, rounded to float32, and its slope."""
+    value = 1 / (1 + mp.exp(-mp.mpf(logit.numerator) / logit.denominator))
+    return rounded(Fraction(int(value * 2**160), 2**160)), value * (1 - value)
 
 
 def factored(matrix, damping):
