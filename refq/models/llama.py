@@ -34,15 +34,21 @@ def llama_forward(params, tokens, config, ops=None):
     Spec: llama_forward
     """
     ops = ops or refq.ops
-    rotate = _rotation(0, tokens, config, ops)
-
-    def attend(layer, q, k, v):
-        return ops.causal_attention(rotate(q), rotate(k), v)
-
+    _check(tokens)
     x = ops.embed(tokens, params["model.embed_tokens.weight"])  # (B, T, D)
     for layer in range(config["num_hidden_layers"]):
-        x = _block(x, layer, params, config, ops, attend)
+        x = llama_block(params, x, layer, config, ops)
     return _logits(x, params, config, ops)
+
+
+def llama_block(params, x, layer, config, ops):
+    """One block of llama_forward, for what goes through a model block by block: (B, T, D) to (B, T, D)."""
+    rotate = _rotation(0, x.shape[1], config, ops)
+
+    def attend(_, q, k, v):
+        return ops.causal_attention(rotate(q), rotate(k), v)
+
+    return _block(x, layer, params, config, ops, attend)
 
 
 def llama_decode(params, tokens, cache, config, ops=None):
@@ -71,7 +77,8 @@ def llama_decode(params, tokens, cache, config, ops=None):
     layers = config["num_hidden_layers"]
     if cache is not None and len(cache) != layers:
         raise ShapeError(f"cache has {len(cache)} layers; {layers} are needed")
-    rotate = _rotation(cache[0][0].shape[2] if cache else 0, tokens, config, ops)
+    _check(tokens)
+    rotate = _rotation(cache[0][0].shape[2] if cache else 0, np.shape(tokens)[1], config, ops)
     grown = list(cache or [None] * layers)
 
     def attend(layer, q, k, v):
@@ -122,10 +129,13 @@ def _logits(x, params, config, ops):
     return ops.linear(x, params[f"{head}.weight"])
 
 
-def _rotation(start, tokens, config, ops):
+def _check(tokens):
     if np.ndim(tokens) != 2:
         raise ShapeError(f"tokens has shape {np.shape(tokens)}; the axes (B, T) are needed")
-    positions = np.arange(start, start + np.shape(tokens)[1])
+
+
+def _rotation(start, length, config, ops):
+    positions = np.arange(start, start + length)
     frequencies = ops.rope_frequencies(config["head_dim"], config["rope_theta"], config["rope_scaling"])
     return lambda x: ops.rope(x, positions, frequencies)
 

@@ -52,6 +52,31 @@ def quantized_inputs(ops):
     return Replaced(ops, linear=linear)
 
 
+def quantized_attention(ops, bits):
+    """`ops` with an attention that sees queries and keys (rotated by their positions) and values on a grid a token.
+
+    causal_attention(q, k, v) = ops.causal_attention(q_hat, k_hat, v_hat),  x_hat = dynamic_fake_quantize(x, bits)
+
+    Parameters
+        ops: as quantized_inputs takes it.
+        bits: int, 2..16; None leaves ops as it is.
+    Returns
+        a namespace, as a model page takes it; each head of a token has a range of its own.
+
+    >>> import refq
+    >>> k = np.float32([[[[0, 1.4, 3]]]])  # one token, which sees itself alone
+    >>> quantized_attention(refq, 2).causal_attention(k[None], k, k)
+    array([[[[[0., 1., 3.]]]]], dtype=float32)
+    """
+    if bits is None:
+        return ops
+
+    def causal_attention(q, k, v):
+        return ops.causal_attention(*(ops.dynamic_fake_quantize(x, bits) for x in (q, k, v)))
+
+    return Replaced(ops, causal_attention=causal_attention)
+
+
 def on_input_grids(weights, bits):
     """The projections of all blocks as QuantizedInput: with a static grid where "<layer>.input_scale" is there.
 
