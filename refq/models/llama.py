@@ -43,12 +43,12 @@ def llama_forward(params, tokens, config, ops=None):
 
 def llama_block(params, x, layer, config, ops):
     """One block of llama_forward, for what goes through a model block by block: (B, T, D) to (B, T, D)."""
-    rotate = _rotation(0, x.shape[1], config, ops)
+    return _block(x, layer, params, config, ops, _attend(x, config, ops))
 
-    def attend(_, q, k, v):
-        return ops.causal_attention(rotate(q), rotate(k), v)
 
-    return _block(x, layer, params, config, ops, attend)
+def llama_attention(params, h, layer, config, ops):
+    """What o_proj of a block sees: (B, T, D), which the first norm gave, to (B, T, heads * head_dim)."""
+    return _attention(h, layer, params, config, ops, _attend(h, config, ops))
 
 
 def llama_decode(params, tokens, cache, config, ops=None):
@@ -95,23 +95,36 @@ def _block(x, layer, params, config, ops, attend):
     def norm(name, x):
         return ops.rms_norm(x, params[f"model.layers.{layer}.{name}.weight"], config["rms_norm_eps"])
 
+    linear = _linear(layer, params, ops)
+    h = _attention(norm("input_layernorm", x), layer, params, config, ops, attend)
+    x = x + linear("self_attn.o_proj", h)
+    h = norm("post_attention_layernorm", x)
+    return x + linear("mlp.down_proj", ops.swiglu(linear("mlp.gate_proj", h), linear("mlp.up_proj", h)))
+
+
+def _attention(h, layer, params, config, ops, attend):
+    linear = _linear(layer, params, ops)
+    B, T, _ = h.shape
+    K, d = config["num_key_value_heads"], config["head_dim"]
+    R = config["num_attention_heads"] // K  # query head h reads key/value head h // R
+    q = _heads(linear("self_attn.q_proj", h), K, R, d)  # (B, K, R, T, d)
+    k = _heads(linear("self_attn.k_proj", h), K, d)  # (B, K, T, d)
+    v = _heads(linear("self_attn.v_proj", h), K, d)
+    return attend(layer, q, k, v).transpose(0, 3, 1, 2, 4).reshape(B, T, K * R * d)
+
+
+def _attend(x, config, ops):
+    """Attention that has no cache, and positions from 0."""
+    rotate = _rotation(0, x.shape[1], config, ops)
+    return lambda _, q, k, v: ops.causal_attention(rotate(q), rotate(k), v)
+
+
+def _linear(layer, params, ops):
     def linear(name, x):
         name = f"model.layers.{layer}.{name}"
         return ops.linear(x, params[f"{name}.weight"], params.get(f"{name}.bias"))
 
-    B, T, _ = x.shape
-    K, d = config["num_key_value_heads"], config["head_dim"]
-    R = config["num_attention_heads"] // K  # query head h reads key/value head h // R
-
-    h = norm("input_layernorm", x)
-    q = _heads(linear("self_attn.q_proj", h), K, R, d)  # (B, K, R, T, d)
-    k = _heads(linear("self_attn.k_proj", h), K, d)  # (B, K, T, d)
-    v = _heads(linear("self_attn.v_proj", h), K, d)
-    h = attend(layer, q, k, v).transpose(0, 3, 1, 2, 4).reshape(B, T, K * R * d)
-    x = x + linear("self_attn.o_proj", h)
-
-    h = norm("post_attention_layernorm", x)
-    return x + linear("mlp.down_proj", ops.swiglu(linear("mlp.gate_proj", h), linear("mlp.up_proj", h)))
+    return linear
 
 
 def _heads(x, *heads):

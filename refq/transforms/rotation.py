@@ -5,7 +5,7 @@ import numpy as np
 from refq.transforms import arguments_rotation as arguments
 from refq.transforms.hadamard import hadamard_transform
 from refq.transforms.inputs import RotatedInput
-from refq.transforms.sites import sites
+from refq.transforms.sites import block_sites
 
 NORMS = ("input_layernorm", "post_attention_layernorm")
 
@@ -31,12 +31,9 @@ def fuse_norms(params, config):
     Source: QuaRot (2404.00456), after SliceGPT (2401.15024).
     Spec: fuse_norms
     """
-    fused = {"lm_head.weight": params.get("model.embed_tokens.weight")} | dict(params)
-    for norm, readers in [*sites(config, NORMS), ("model.norm", ["lm_head"])]:
-        gain = arguments.gain(fused, f"{norm}.weight")
-        for name in (f"{reader}.weight" for reader in readers):
-            fused[name] = arguments.matrix(fused, name, gain) * gain
-        fused[f"{norm}.weight"] = np.ones_like(gain)
+    fused = _fused_head(params)
+    for layer in range(config["num_hidden_layers"]):
+        _fuse(fused, block_sites(layer, NORMS))
     return fused
 
 
@@ -64,18 +61,52 @@ def rotate(params, config, signs, online=False):
     Source: QuaRot (2404.00456).
     Spec: rotate
     """
-    rotated = fuse_norms(params, config)
-    signs = arguments.signs(signs, rotated["model.norm.weight"])
-    for name in ("model.embed_tokens", "lm_head", *(name for _, readers in sites(config, NORMS) for name in readers)):
-        w = arguments.matrix(rotated, f"{name}.weight", signs)
-        rotated[f"{name}.weight"] = hadamard_transform(w * signs)
+    rotated = rotated_ends(params, signs)
     for layer in range(config["num_hidden_layers"]):
-        for name in ("self_attn.o_proj", "mlp.down_proj"):
-            _turn_outputs(rotated, f"model.layers.{layer}.{name}", signs)
-        _turn_values(rotated, f"model.layers.{layer}.self_attn", config["head_dim"])
-        if online:
-            _turn_inputs(rotated, f"model.layers.{layer}", config["head_dim"])
+        rotated |= rotated_block(rotated, layer, config, signs, online)
     return rotated
+
+
+def rotated_ends(params, signs):
+    """What rotate makes of embedding, last norm and head; all else as it is."""
+    rotated = _fused_head(params)
+    _turn_columns(rotated, ["model.embed_tokens", "lm_head"], arguments.signs(signs, rotated["model.norm.weight"]))
+    return rotated
+
+
+def rotated_block(params, layer, config, signs, online=False):
+    """What rotate makes of one block; all else as it is."""
+    rotated, places, block = dict(params), block_sites(layer, NORMS), f"model.layers.{layer}"
+    _fuse(rotated, places)
+    signs = arguments.signs(signs, rotated[f"{block}.input_layernorm.weight"])
+    _turn_columns(rotated, [reader for _, readers in places for reader in readers], signs)
+    for name in ("self_attn.o_proj", "mlp.down_proj"):
+        _turn_outputs(rotated, f"{block}.{name}", signs)
+    _turn_values(rotated, f"{block}.self_attn", config["head_dim"])
+    if online:
+        _turn_inputs(rotated, block, config["head_dim"])
+    return rotated
+
+
+def _fused_head(params):
+    """With a head of its own, if it was tied."""
+    fused = {"lm_head.weight": params.get("model.embed_tokens.weight")} | dict(params)
+    _fuse(fused, [("model.norm", ["lm_head"])])
+    return fused
+
+
+def _fuse(params, places):
+    """Gains of norms into what reads them."""
+    for norm, readers in places:
+        gain = arguments.gain(params, f"{norm}.weight")
+        for name in (f"{reader}.weight" for reader in readers):
+            params[name] = arguments.matrix(params, name, gain) * gain
+        params[f"{norm}.weight"] = np.ones_like(gain)
+
+
+def _turn_columns(params, layers, signs):
+    for name in (f"{layer}.weight" for layer in layers):
+        params[name] = hadamard_transform(arguments.matrix(params, name, signs) * signs)
 
 
 def _turn_outputs(params, name, signs):

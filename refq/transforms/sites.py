@@ -15,8 +15,17 @@ def sites(config, kinds=tuple(READERS)):
     >>> sites({"num_hidden_layers": 1}, ["mlp.up_proj"])
     [('model.layers.0.mlp.up_proj', ['model.layers.0.mlp.down_proj'])]
     """
-    blocks = [f"model.layers.{layer}." for layer in range(config["num_hidden_layers"])]
-    return [(block + kind, [block + reader for reader in READERS[kind]]) for block in blocks for kind in kinds]
+    return [site for layer in range(config["num_hidden_layers"]) for site in block_sites(layer, kinds)]
+
+
+def block_sites(layer, kinds=tuple(READERS)):
+    """Those of one block.
+
+    >>> block_sites(3, ["mlp.up_proj"])
+    [('model.layers.3.mlp.up_proj', ['model.layers.3.mlp.down_proj'])]
+    """
+    block = f"model.layers.{layer}."
+    return [(block + kind, [block + reader for reader in READERS[kind]]) for kind in kinds]
 
 
 def fold_site(params, previous, following, scale, shift=None):
