@@ -7,7 +7,7 @@ import time
 
 import click
 
-from refq.app import distill
+from refq.app import distill, options
 from refq.app.signal_text import findings, losses, short
 from refq.app.table import table
 from refq.errors import UsageError
@@ -47,10 +47,10 @@ def command():
 )
 @click.option(
     "--val",
-    type=click.Path(exists=True, dir_okay=False),
+    type=options.FILE,
     help="A UTF-8 file whose start is the probe; else the end of --text, which is then not trained on.",
 )
-@click.option("--probe-every", type=distill.COUNT, default=10, show_default=True, help="Steps between two probes.")
+@click.option("--probe-every", type=options.COUNT, default=10, show_default=True, help="Steps between two probes.")
 @click.option(
     "--seeds", type=Seeds(), default="0", show_default=True, help="Of the order of the windows; two runs each."
 )

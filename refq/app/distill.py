@@ -1,18 +1,17 @@
 """refq distill: a float model in, a low-bit model out that was trained to behave like it."""
 
+import functools
 import json
 import math
-import os
 import time
 
 import click
 
 from refq.app import options
-from refq.app.quantize import GroupSize
+from refq.app.signals import resumable
 from refq.jobs.distill import Run, distill_model
 from refq.jobs.distillation import Distillation
-from refq.jobs.output import room_of
-from refq.jobs.plan import FALLBACKS, RANGES, Options
+from refq.jobs.plan import Options
 from refq.jobs.trainer import COLUMNS
 
 FREEZE = ("q", "k", "v", "o", "gate", "up", "down")
@@ -32,13 +31,7 @@ class Freeze(click.ParamType):
         return tuple(sorted(set(names)))
 
 
-def _setting(name, kind, text, **more):
-    """An option of Distillation, with its default."""
-    default = getattr(Distillation(), name)
-    return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text, **more)
-
-
-COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
+_setting, REAL = functools.partial(options.setting, Distillation()), options.Real(min=0)
 
 
 @click.command()
@@ -46,36 +39,16 @@ COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
 @click.argument("out", type=click.Path())
 @click.option(
     "--text",
-    type=click.Path(exists=True, dir_okay=False),
+    type=options.FILE,
     required=True,
     help="A UTF-8 file to train on; lines of <|endoftext|> divide its documents.",
 )
-@click.option("--val", type=click.Path(exists=True, dir_okay=False), help="A UTF-8 file to validate on.")
+@click.option("--val", type=options.FILE, help="A UTF-8 file to validate on.")
 @click.option("--bits", type=click.IntRange(2, 8), default=4, show_default=True, help="Bits of a code.")
-@click.option(
-    "--group-size",
-    type=GroupSize(),
-    metavar=GroupSize.name,
-    default="channel",
-    show_default=True,
-    help="Weights that share a scale.",
-)
-@click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
-@click.option(
-    "--range",
-    "rule",
-    type=click.Choice(RANGES),
-    default="minmax",
-    show_default=True,
-    help="The rule that the scales start from.",
-)
-@click.option(
-    "--fallback",
-    type=click.Choice(FALLBACKS),
-    default="refuse",
-    show_default=True,
-    help="What to do with layers that the group size does not divide.",
-)
+@options.group_size("channel", "Weights that share a scale.")
+@options.symmetric
+@options.rule("The rule that the scales start from.")
+@options.fallback
 @click.option("--keep", multiple=True, metavar="PATTERN", help="Layers that stay float, as in quantize.")
 @_setting("freeze", Freeze(), "Projections fixed at their quantized values.")
 @_setting("loss", str, "Terms joined by +, each with an optional factor: kl+0.1*hidden.")
@@ -99,8 +72,8 @@ COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
     click.Choice(("cosine", "linear", "constant", "talr")),
     "Of the learning rate; talr steers transition rates.",
 )
-@_setting("steps", COUNT, "Training steps.")
-@_setting("batch", COUNT, "Windows a step.")
+@_setting("steps", options.COUNT, "Training steps.")
+@_setting("batch", options.COUNT, "Windows a step.")
 @_setting("context", click.IntRange(min=2), "Tokens a window.")
 @_setting("lr", REAL, "Learning rate.")
 @_setting("scale_lr", REAL, "Learning rate of the scales; of those of inputs relative to them.")
@@ -119,13 +92,11 @@ COUNT, REAL = click.IntRange(min=1), options.Real(min=0)
 @_setting("gradient_l1", REAL, "Strength of the penalty on the l1 norm of the gradient.")
 @_setting("top_k", click.IntRange(min=0), "Logits of the teacher that top_k_kl is given.")
 @click.option("--teacher-cache", type=click.Path(file_okay=False), help="Keep the teacher's logits in this directory.")
-@click.option(
-    "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
-)
+@options.save_every
 @options.engine
 @options.threads
-@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
-@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@options.resume
+@options.overwrite
 @options.as_json
 def command(
     teacher, out, text, val, rule, save_every, teacher_cache, engine, threads, resume, overwrite, as_json, **settings
@@ -140,13 +111,9 @@ def command(
     settings["cached"] = teacher_cache is not None
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range", "method"}})
     training = Distillation(**settings)
-    try:
+    with resumable(out):
         run = Run(save_every, resume, overwrite, teacher_cache)
         history = distill_model(teacher, out, (text, val), load(engine, threads, training=True), chosen, training, run)
-    except (KeyboardInterrupt, SystemExit):
-        if os.path.exists(room_of(out)):
-            click.echo("refq: what is finished is kept; --resume continues", err=True)
-        raise
     report = {"out": out, "written": history is not None, "seconds": round(time.monotonic() - started, 3)}
     if history is not None:
         report |= {"first": _row(history[0]), "last": _row(history[-1])}

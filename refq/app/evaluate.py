@@ -12,7 +12,7 @@ from refq.app import options
 @options.model
 @click.option(
     "--task",
-    type=click.Path(exists=True, dir_okay=False),
+    type=options.FILE,
     required=True,
     help="JSON lines: question and/or context, choices, answer; of an encoder sentences, and label or score.",
 )

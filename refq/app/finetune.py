@@ -1,33 +1,27 @@
 """refq finetune: an encoder in, one that knows a task out, float or with codebooks for weights."""
 
+import functools
 import json
 import math
-import os
 import time
 
 import click
 
 from refq.app import options
+from refq.app.signals import resumable
 from refq.jobs.finetune import Finetuning, Run, finetune_model
-from refq.jobs.output import room_of
 from refq.training.codebook_student import SCHEMES
 
-COUNT, FILE = click.IntRange(min=1), click.Path(exists=True, dir_okay=False)
-
-
-def _setting(name, kind, text, **more):
-    """An option of Finetuning, with its default."""
-    default = getattr(Finetuning(), name)
-    return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text, **more)
+_setting = functools.partial(options.setting, Finetuning())
 
 
 @click.command()
 @options.model
 @click.argument("out", type=click.Path())
 @click.option(
-    "--task", type=FILE, required=True, help="JSON lines: sentence, or sentence1 and sentence2; label or score."
+    "--task", type=options.FILE, required=True, help="JSON lines: sentence, or sentence1 and sentence2; label or score."
 )
-@click.option("--val", type=FILE, help="Another such file, to validate on after every epoch.")
+@click.option("--val", type=options.FILE, help="Another such file, to validate on after every epoch.")
 @_setting("bits", click.IntRange(1, 8), "Quantize first, to 2**BITS entries a tensor; float if not given.")
 @_setting("scheme", click.Choice(SCHEMES), "How codebooks are fitted.")
 @_setting("reduce", click.Choice(("mean", "sum")), "What an entry makes of its members' gradients.")
@@ -36,17 +30,15 @@ def _setting(name, kind, text, **more):
 @_setting("items", click.IntRange(min=0), "Train on this many items, drawn by the seed; 0 for all.")
 @_setting("tokens", click.IntRange(min=4), "Tokens of a text or pair, in training.")
 @_setting("epochs", click.IntRange(min=0), "How often each item is seen; 0 quantizes only.")
-@_setting("batch", COUNT, "Items a step.")
+@_setting("batch", options.COUNT, "Items a step.")
 @_setting("lr", options.Real(min=0), "Learning rate, down to 0 along a line.")
 @_setting("weight_decay", options.Real(min=0), "Of matrices and codebooks.")
 @_setting("seed", click.IntRange(min=0), "Of the items, their order, a new head, and the first entries of kmeans.")
-@click.option(
-    "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
-)
+@options.save_every
 @options.engine
 @options.threads
-@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
-@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@options.resume
+@options.overwrite
 @options.as_json
 def command(model, out, task, val, save_every, engine, threads, resume, overwrite, as_json, **settings):
     """Fine-tune the encoder MODEL (BERT, ALBERT) on a task, and write it into the new directory OUT.
@@ -57,14 +49,10 @@ def command(model, out, task, val, save_every, engine, threads, resume, overwrit
     from refq.app.engine import load
 
     started, run = time.monotonic(), Run(save_every, resume, overwrite)
-    try:
+    with resumable(out):
         found = finetune_model(
             model, out, (task, val), load(engine, threads, training=True), Finetuning(**settings), run
         )
-    except (KeyboardInterrupt, SystemExit):
-        if os.path.exists(room_of(out)):
-            click.echo("refq: what is finished is kept; --resume continues", err=True)
-        raise
     report = {"out": out, "written": found is not None, "seconds": round(time.monotonic() - started, 3)}
     if found is not None:
         columns, history = found

@@ -4,6 +4,8 @@ import os
 
 import click
 
+from refq.jobs.plan import FALLBACKS, RANGES
+
 LARGEST = 2.0**128 - 2.0**104  # of float32
 
 
@@ -41,13 +43,41 @@ class Bits(click.ParamType):
         return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
 
 
-DIRECTORY = ModelDirectory()
+class GroupSize(click.ParamType):
+    """channel, tensor, or a number of weights."""
+
+    name = "channel|tensor|N"
+
+    def convert(self, value, param, ctx):
+        if value in ("channel", "tensor") or isinstance(value, int):
+            return value
+        if not value.isascii() or not value.isdigit() or not 1 <= len(value) <= 8 or int(value) < 1:
+            self.fail(f"{value!r} is not 'channel', 'tensor' or a positive number", param, ctx)
+        return int(value)
+
+
+def setting(usual, name, kind, text):
+    """The option for a field of the named tuple `usual`, whose value there is the default."""
+    flag, default = f"--{name.replace('_', '-')}", getattr(usual, name)
+    return click.option(flag, type=kind, default=default, show_default=True, help=text)
+
+
+def group_size(default, text):
+    kind = GroupSize()
+    return click.option("--group-size", type=kind, metavar=kind.name, default=default, show_default=True, help=text)
+
+
+def rule(text):
+    return click.option("--range", "rule", type=click.Choice(RANGES), default="minmax", show_default=True, help=text)
+
+
+COUNT, FILE, DIRECTORY = click.IntRange(min=1), click.Path(exists=True, dir_okay=False), ModelDirectory()
 
 model = click.argument("model", type=DIRECTORY)
 engine = click.option(
     "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."
 )
-threads = click.option("--threads", type=click.IntRange(min=1), help="Threads; all cores if not given.")
+threads = click.option("--threads", type=COUNT, help="Threads; all cores if not given.")
 activations = click.option(
     "--activations",
     type=click.Choice(("stored", "off")),
@@ -55,4 +85,19 @@ activations = click.option(
     show_default=True,
     help="Quantize the inputs of linear layers as the model's files say, or not at all.",
 )
+symmetric = click.option(
+    "--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points."
+)
+fallback = click.option(
+    "--fallback",
+    type=click.Choice(FALLBACKS),
+    default="refuse",
+    show_default=True,
+    help="What to do with layers that the group size does not divide.",
+)
+save_every = click.option(
+    "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
+)
+resume = click.option("--resume", is_flag=True, help="Continue a run that was killed.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

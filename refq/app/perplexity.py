@@ -11,7 +11,7 @@ from refq.app import options
 @options.model
 @click.option(
     "--text",
-    type=click.Path(exists=True, dir_okay=False),
+    type=options.FILE,
     required=True,
     help="A UTF-8 file; lines of <|endoftext|> divide its documents.",
 )

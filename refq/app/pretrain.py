@@ -1,5 +1,6 @@
 """refq pretrain: train the small LLaMA of the package anew."""
 
+import functools
 import json
 import pathlib
 import time
@@ -12,30 +13,23 @@ from refq.jobs.pretrain import Pretraining, pretrain_model
 from refq.jobs.trainer import COLUMNS
 
 TOKENIZER = pathlib.Path(refq.world.__file__).parent / "model"
-COUNT = click.IntRange(min=1)
-
-
-def _setting(name, kind, text):
-    default = getattr(Pretraining(), name)
-    return click.option(f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text)
+_setting = functools.partial(options.setting, Pretraining())
 
 
 @click.command()
 @click.argument("out", type=click.Path())
-@_setting("steps", COUNT, "Training steps.")
-@_setting("batch", COUNT, "Windows a step.")
+@_setting("steps", options.COUNT, "Training steps.")
+@_setting("batch", options.COUNT, "Windows a step.")
 @_setting("context", click.IntRange(min=2), "Tokens a window.")
 @_setting("lr", options.Real(min=0), "Learning rate, down to 0 along a cosine.")
 @_setting("warmup", click.IntRange(min=0), "Steps of linear warm-up.")
 @_setting("weight_decay", options.Real(min=0), "Of matrices.")
 @_setting("seed", click.IntRange(min=0), "Of the first weights and of the stories.")
 @_setting("eval_every", click.IntRange(min=0), "Steps between validations.")
-@click.option(
-    "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
-)
+@options.save_every
 @options.engine
 @options.threads
-@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
+@options.resume
 @options.as_json
 def command(out, save_every, engine, threads, resume, as_json, **settings):
     """Train a LLaMA of 1.9 million weights on stories of the small world, and write it into the new directory OUT.

@@ -1,36 +1,22 @@
 """refq quantize: a float model in, a low-bit model out."""
 
 import json
-import os
 import time
 
 import click
 
 from refq.app import compare, options
 from refq.app import engine as engines
+from refq.app.signals import resumable
 from refq.app.table import by_kind, table
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.inspect import inspect_model, list_tensors, summarize
-from refq.jobs.output import room_of
-from refq.jobs.plan import FALLBACKS, METHODS, RANGES, Options
+from refq.jobs.plan import METHODS, Options
 from refq.jobs.progress import size
 from refq.jobs.quantize import plan_model, quantize_model
 
 WORST = 5
-
-
-class GroupSize(click.ParamType):
-    """channel, tensor, or a number of weights."""
-
-    name = "channel|tensor|N"
-
-    def convert(self, value, param, ctx):
-        if value in ("channel", "tensor") or isinstance(value, int):
-            return value
-        if not value.isascii() or not value.isdigit() or not 1 <= len(value) <= 8 or int(value) < 1:
-            self.fail(f"{value!r} is not 'channel', 'tensor' or a positive number", param, ctx)
-        return int(value)
 
 
 @click.command("quantize")
@@ -46,30 +32,10 @@ class GroupSize(click.ParamType):
     show_default=True,
     help="Evenly spaced codes, or the scheme that fits a codebook.",
 )
-@click.option(
-    "--group-size",
-    type=GroupSize(),
-    metavar=GroupSize.name,
-    default=32,
-    show_default=True,
-    help="Weights that share a scale, or a codebook.",
-)
-@click.option("--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points.")
-@click.option(
-    "--range",
-    "rule",
-    type=click.Choice(RANGES),
-    default="minmax",
-    show_default=True,
-    help="The rule that fits the scales.",
-)
-@click.option(
-    "--fallback",
-    type=click.Choice(FALLBACKS),
-    default="refuse",
-    show_default=True,
-    help="What to do with layers that the group size does not divide.",
-)
+@options.group_size(32, "Weights that share a scale, or a codebook.")
+@options.symmetric
+@options.rule("The rule that fits the scales.")
+@options.fallback
 @click.option(
     "--keep",
     multiple=True,
@@ -79,10 +45,10 @@ class GroupSize(click.ParamType):
 )
 @options.engine
 @options.threads
-@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
-@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@options.resume
+@options.overwrite
 @click.option("--compare", is_flag=True, help="Every scheme in one table; writes no model.")
-@click.option("--text", type=click.Path(exists=True, dir_okay=False), help="With --compare: a text to score.")
+@click.option("--text", type=options.FILE, help="With --compare: a text to score.")
 @click.option("--tokens", type=click.IntRange(min=2), help="With --compare: the first N tokens of it.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
 @options.as_json
@@ -106,12 +72,8 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
         click.echo(json.dumps(plan) if as_json else _plan_text(plan))
         return
     _note(chosen)
-    try:
+    with resumable(out):
         written = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
-    except (KeyboardInterrupt, SystemExit):
-        if os.path.exists(room_of(out)):
-            click.echo("refq: what is finished is kept; --resume continues", err=True)
-        raise
     report = _report(model, out) | {"written": written, "seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _report_text(report))
 

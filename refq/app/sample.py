@@ -1,39 +1,32 @@
 """refq sample: a text of a model's own documents."""
 
+import functools
 import json
-import os
 import time
 
 import click
 
 from refq.app import options
+from refq.app.signals import resumable
 from refq.jobs.documents import SEPARATORS, Settings
-from refq.jobs.output import room_of
 from refq.jobs.sample import sample_model
 
-
-def _setting(name, kind, text):
-    """An option of Settings, with its default."""
-    default = getattr(Settings(), name)
-    return click.option(f"--{name}".replace("_", "-"), type=kind, default=default, show_default=True, help=text)
-
-
-COUNT = click.IntRange(min=1)
+_setting = functools.partial(options.setting, Settings())
 
 
 @click.command()
 @options.model
 @click.argument("out", type=click.Path())
-@_setting("tokens", COUNT, "Whole documents are written until they have so many tokens.")
+@_setting("tokens", options.COUNT, "Whole documents are written until they have so many tokens.")
 @_setting("temperature", options.Real(min=0, min_open=True), "Below 1: likelier tokens still more often.")
 @_setting("top_p", options.Real(0, 1, min_open=True), "Share of probability to draw from.")
 @_setting("seed", click.IntRange(min=0), "Of the random numbers; every document has its own.")
-@_setting("batch", COUNT, "Documents at a time.")
+@_setting("batch", options.COUNT, "Documents at a time.")
 @_setting("separator", click.Choice(tuple(SEPARATORS)), "Between documents: a line of <|endoftext|>, or a line end.")
 @options.engine
 @options.threads
-@click.option("--resume", is_flag=True, help="Continue a run that was killed.")
-@click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")
+@options.resume
+@options.overwrite
 @options.as_json
 def command(model, out, engine, threads, resume, overwrite, as_json, **settings):
     """Let MODEL write documents from its start token on, into the new UTF-8 file OUT: a text to distill it from where
@@ -44,12 +37,8 @@ def command(model, out, engine, threads, resume, overwrite, as_json, **settings)
     from refq.app.engine import load
 
     started = time.monotonic()
-    try:
+    with resumable(out):
         report = sample_model(model, out, load(engine, threads), Settings(**settings), resume, overwrite)
-    except (KeyboardInterrupt, SystemExit):
-        if os.path.exists(room_of(out)):
-            click.echo("refq: what is finished is kept; --resume continues", err=True)
-        raise
     report = {"out": out} | report | {"seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _text(report))
 

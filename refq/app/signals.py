@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 
+from refq.jobs.output import room_of
+from refq.jobs.progress import say
+
 
 @contextlib.contextmanager
 def end_within(seconds):
@@ -35,6 +38,17 @@ def end_within(seconds):
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, before)
         os.close(write)
+
+
+@contextlib.contextmanager
+def resumable(out):
+    """Say, where a signal ends the run that writes `out`, that it can go on from there."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if os.path.exists(room_of(out)):
+            say("what is finished is kept; --resume continues")
+        raise
 
 
 def _terminate(number, frame):

@@ -27,14 +27,14 @@ OURS |= {"compare", "tokens"}
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(exists=True, dir_okay=False))
+@click.argument("recipe", type=options.FILE)
 @click.argument("out", type=click.Path())
 @click.option(
     "--cluster", metavar="ADDRESS", help="A Dask scheduler; its workers need refq, and the file system OUT is on."
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time; cores / threads if not given.")
+@click.option("--jobs", type=options.COUNT, help="Runs at a time; cores / threads if not given.")
 @options.engine
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of a run.")
+@click.option("--threads", type=options.COUNT, default=1, show_default=True, help="Threads of a run.")
 @click.option("--keep-models", is_flag=True, help="Keep every model, not only its row and the log of its training.")
 @click.option("--resume", is_flag=True, help="Skip the runs that are finished, continue the others.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the commands, write nothing.")
