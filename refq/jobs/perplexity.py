@@ -77,21 +77,28 @@ def score(engine, models, windows):
             runs = [logits_in_pieces(engine, model, batch[:, :-1], step) for model in models]
             for at, parts in enumerate(zip(*runs, strict=True)):
                 targets = batch[:, 1:][:, at * step : (at + 1) * step]
-                sums = sums + np.array(_compare(engine, [logits for logits, _ in parts], targets))
+                logits, *others = (logits for logits, _ in parts)
+                original = distribution(engine, others[0]) if others else None
+                sums = sums + np.array(compare(engine, logits, targets, original))
             advance(batch.size)
     if not np.isfinite(sums).all():
         raise NonFiniteError(f"the sum of negative log-likelihoods is {sums[0]}; the model's logits must be finite")
     return sums.tolist()
 
 
-def _compare(engine, logits, targets):
-    nats = engine.cross_entropy(logits[0], targets).sum(dtype=np.float64)
-    if len(logits) == 1:
-        return [nats]
+def distribution(engine, logits):
+    """Of an original: (log probabilities in float64, the likeliest token), what compare needs of it."""
     # float64: the difference of two nearly equal distributions is all that counts
-    log_q, log_p = (engine.log_softmax(values.astype(np.float64)) for values in logits)
-    same = np.argmax(logits[0], axis=-1) == np.argmax(logits[1], axis=-1)
-    return [nats, (np.exp(log_p) * (log_p - log_q)).sum(), same.sum()]
+    return engine.log_softmax(logits.astype(np.float64)), np.argmax(logits, axis=-1)
+
+
+def compare(engine, logits, targets, original=None):
+    """Sums over all positions: nats; with the distribution of an original KL to it, and equal argmax."""
+    nats = engine.cross_entropy(logits, targets).sum(dtype=np.float64)
+    if original is None:
+        return [nats]
+    (log_q, own), (log_p, top) = distribution(engine, logits), original
+    return [nats, (np.exp(log_p) * (log_p - log_q)).sum(), (own == top).sum()]
 
 
 def _report(sums, windows, tokenizer, seconds):
