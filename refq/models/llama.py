@@ -51,6 +51,11 @@ def llama_attention(params, h, layer, config, ops):
     return _attention(h, layer, params, config, ops, _attend(h, config, ops))
 
 
+def llama_logits(params, x, config, ops):
+    """What follows the last block of llama_forward: (B, T, D) to (B, T, V)."""
+    return _logits(x, params, config, ops)
+
+
 def llama_decode(params, tokens, cache, config, ops=None):
     """The logits of llama_forward for tokens that continue those in the cache.
 
