@@ -9,13 +9,12 @@ import refq
 from refq.errors import CheckpointError, UsageError
 from refq.files.bert_config import FAMILIES
 from refq.files.encoder import bert_tensors, stored_name
-from refq.files.header import DTYPES
 from refq.files.quantization import weights_stem
-from refq.files.safetensors import header_bytes
 from refq.files.shards import weight_files
 from refq.files.strict import parse_json
 from refq.grids.pack import as_codes
 from refq.jobs import output
+from refq.jobs.arrays import write_arrays
 from refq.jobs.inputs import carried, read_small
 from refq.jobs.journal import canonical
 from refq.training.codebook_student import CODEBOOK, INDEX
@@ -83,17 +82,8 @@ def write_model(room, checkpoint, student, digests, record):
     for name in carried(checkpoint.directory):
         output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
     arrays = _arrays(config, stored)
-    codes = {dtype: code for code, dtype in DTYPES.items()}
-    entries = [(name, codes[array.dtype], array.shape) for name, array in arrays.items()]
-    header = header_bytes(entries, {"format": "pt", "refq": canonical({"run": record, "figures": {}})})
     path = os.path.join(model, weight_files(weights_stem(config["quantization"]))[0])
-    with output.allocated(path, len(header) + sum(array.nbytes for array in arrays.values())) as file:
-        output.write(file, header, 0)
-        at = len(header)
-        for array in arrays.values():
-            output.write(file, np.ascontiguousarray(array).reshape(-1).view(np.uint8), at)
-            at += array.nbytes
-        os.fsync(file)
+    write_arrays(path, arrays, {"format": "pt", "refq": canonical({"run": record, "figures": {}})})
     output.write_file(os.path.join(model, "config.json"), _config(checkpoint, config, digests))
 
 

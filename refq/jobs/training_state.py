@@ -7,13 +7,11 @@ import zlib
 import numpy as np
 
 from refq.errors import CheckpointError
-from refq.files.header import DTYPES
-from refq.files.safetensors import header_bytes, plan_offsets, read_header, read_tensor
-from refq.jobs import output
+from refq.files.safetensors import read_header, read_tensor
+from refq.jobs.arrays import write_arrays
 from refq.jobs.journal import canonical
 
 NAME = "state"  # a safetensors file
-_CODE = {DTYPES[code]: code for code in ("F32", "F64", "I32", "I64", "U8", "BOOL")}
 
 
 def save_state(room, params, state, history):
@@ -32,18 +30,9 @@ def save_state(room, params, state, history):
             plain[key] = None
         else:
             plain[key] = value
-    entries = [(name, _CODE[array.dtype], array.shape) for name, array in arrays.items()]
-    path = os.path.join(room, NAME)
-    plain = canonical(plain)
-    header = header_bytes(entries, {"state": plain, "crc32": str(_checksum(plain, arrays.values()))})
-    size = len(header) + plan_offsets(entries)[-1][1]
-    with output.allocated(f"{path}.new", size) as file:
-        output.write(file, header, 0)
-        at = len(header)
-        for array in arrays.values():
-            output.write(file, np.ascontiguousarray(array).reshape(-1).view(np.uint8), at)
-            at += array.nbytes
-        os.fsync(file)
+    path, plain = os.path.join(room, NAME), canonical(plain)
+    checksum = str(_checksum(plain, arrays.values()))
+    write_arrays(f"{path}.new", arrays, {"state": plain, "crc32": checksum})
     os.replace(f"{path}.new", path)
 
 
