@@ -60,6 +60,7 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
         history: float64, the columns of refq.jobs.trainer.COLUMNS; None if `out` was complete already.
     Raises
         UsageError: settings that this model or text cannot take.
+        GridError: a setting out of its range.
         FileError: a model, a text, or a run to resume, that is not as it should be.
         NonFiniteError: the training diverged; names the step.
     """

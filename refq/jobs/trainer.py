@@ -66,7 +66,9 @@ def train(room, loop, params):
         history: float64 (steps + 1, columns), a row a step; row 0 is the start, with its validation alone.
     Raises
         CheckpointError: a checkpoint that is damaged.
-        NonFiniteError: a loss or gradient that is not finite; names the step.
+        NonFiniteError: a loss or gradient that is not finite, or a scale that training took out of its range; names
+            the step.
+        GridError: settings that the first step refuses.
     """
     known = None if room is None else load_state(room)
     params, state, history = known or (params, {}, [_row(loop, 0, None, params)])
@@ -100,7 +102,9 @@ def _stepped(loop, params, state, number):
         if not math.isfinite(report["losses"]["loss"]):
             raise NonFiniteError(f"the loss is {report['losses']['loss']}")
         return params, state, _row(loop, number, report, params)
-    except (NonFiniteError, GridError) as error:  # GridError: a scale that has left its range
+    except (NonFiniteError, GridError) as error:
+        if isinstance(error, GridError) and not state:  # nothing has been trained: the settings are at fault
+            raise
         raise NonFiniteError(
             f"step {number}: {error}; the training has diverged, {_largest(params)}; {loop.log.advice}"
         ) from error

@@ -13,6 +13,7 @@ import pytest
 
 import refq as reference
 import refq_fast
+from refq.errors import GridError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.jobs import distill, evaluate, output, trained, trainer
 from refq.jobs.distillation import Distillation
@@ -418,6 +419,12 @@ def test_a_run_that_diverges_names_the_step_and_a_tensor(what, text, tmp_path):
     assert found.exit_code == 3
     assert re.search(rf"step \d: .*; the training has diverged, [\w.]+{tensor} has grown to", found.stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_setting_that_the_first_step_refuses_is_no_divergence(teacher, text, tmp_path):
+    options, training = Options(group_size="channel"), Distillation(steps=2, batch=2, context=8, activations=20)
+    with pytest.raises(GridError, match=r"^bits=20; 2..16 is supported$"):
+        distill.distill_model(teacher, tmp_path / "out", (text, None), reference, options, training)
 
 
 def test_a_loss_that_has_risen_is_said(teacher, text, tmp_path):
