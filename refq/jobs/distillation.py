@@ -59,6 +59,8 @@ class Distillation(NamedTuple):
 
 def recipe_of(options, training):
     """The recipe of kd_step; `frozen` is filled by start_student."""
+    if options.method != "affine":
+        raise UsageError(f"--method {options.method}; distillation trains affine grids alone")
     losses = parse_loss(training.loss, training.alpha)
     if ("top_k_kl" in losses) != (training.top_k > 0):
         raise UsageError(

@@ -13,11 +13,12 @@ import pytest
 
 import refq as reference
 import refq_fast
-from refq.errors import GridError
+from refq.errors import GridError, UsageError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.jobs import distill, evaluate, output, trained, trainer
 from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
+from refq.jobs.signal import compare_signals
 from refq.jobs.teacher import Cache
 from tests.app.commands import decoded, digests, small, start
 from tests.app.commands import refq as run
@@ -425,6 +426,15 @@ def test_a_setting_that_the_first_step_refuses_is_no_divergence(teacher, text, t
     options, training = Options(group_size="channel"), Distillation(steps=2, batch=2, context=8, activations=20)
     with pytest.raises(GridError, match=r"^bits=20; 2..16 is supported$"):
         distill.distill_model(teacher, tmp_path / "out", (text, None), reference, options, training)
+
+
+def test_codebooks_are_refused_by_name(teacher, text, tmp_path):
+    chosen = Options(method="kmeans")
+    with pytest.raises(UsageError, match="--method kmeans; distillation trains affine grids alone"):
+        distill.distill_model(teacher, tmp_path / "out", (text, None), reference, chosen)
+    with pytest.raises(UsageError, match="--method kmeans; distillation trains affine grids alone"):
+        compare_signals(teacher, (text, None), reference, chosen, Distillation(eval_every=1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_has_risen_is_said(teacher, text, tmp_path):
