@@ -70,10 +70,10 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,), outs=
     checkpoint = open_checkpoint(teacher)
     recipe = recipe_of(options, training)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
-    found = [open_texts(checkpoint, (path, None)) for path in texts if path is not None]
+    opened = [open_texts(checkpoint, (path, None)) for path in texts if path is not None]
     if outs is None:  # distill_model says it
-        say(f"about {size(memory_needed(checkpoint, training, found))} of memory are needed")
-    tokens, probe = _cut(checkpoint, found, training)
+        say(f"about {size(memory_needed(checkpoint, training, opened))} of memory are needed")
+    tokens, probe = _cut(checkpoint, opened, training)
     model = load_model(teacher, engine)
     config, weights = model
     probe = _batch(*probe, model, recipe, training, engine)
@@ -81,20 +81,20 @@ def compare_signals(teacher, texts, engine, options, training, seeds=(0,), outs=
         weights, probe, config, {"losses": CROSS_ENTROPY, "reduction": recipe["reduction"]}
     )
     runs = [(name, freeze, seed) for name, freeze in (("plain", ()), ("frozen", training.freeze)) for seed in seeds]
-    found = {"plain": [], "frozen": []}
+    measured = {"plain": [], "frozen": []}
     for number, (name, freeze, seed) in enumerate(runs, 1):
         say(f"run {number} of {len(runs)}: {f'{joined(freeze)} frozen' if freeze else 'nothing frozen'}, seed {seed}")
         settings = training._replace(seed=seed)
         if outs is not None:
             settings = options, settings._replace(freeze=freeze)
-            found[name].append(_kept((teacher, outs[name], texts[0]), probe, settings, config, engine))
+            measured[name].append(_kept((teacher, outs[name], texts[0]), probe, settings, config, engine))
             continue
         start = start_student(weights, schemes, options, recipe, freeze, engine)
         if training.activation_range == "tensor":
             start = calibrated(*start, tokens, settings, config, engine)
-        found[name].append(_run(start, model, (tokens, probe), settings, engine))
+        measured[name].append(_run(start, model, (tokens, probe), settings, engine))
     steps = sorted({*range(0, training.steps, training.eval_every), training.steps})
-    students = {name: {key: np.array([run[key] for run in runs]) for key in runs[0]} for name, runs in found.items()}
+    students = {name: {key: np.array([run[key] for run in runs]) for key in runs[0]} for name, runs in measured.items()}
     sizes = np.array([[weights[name].size for name in layer] for layer in projection_weights(config)])
     return Signals(steps, list(seeds), full, students, sizes, int(probe["mask"].sum()))
 

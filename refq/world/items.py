@@ -24,24 +24,21 @@ def items():
 
 
 def _of_kind(kind, dice):
-    held, seen, places, found = split(kind, True), set(), {}, []
-    for combination in itertools.cycle(dice.some(held, len(held))):
-        scene = new_scene(dice)
+    held, seen, places = split(kind, True), set(), {}
+    combinations = itertools.cycle(dice.some(held, len(held)))
+    while len(seen) < EACH:
+        combination, scene = next(combinations), new_scene(dice)
         if not fits(kind, combination, scene):
             continue  # the next one, with other people elsewhere
         context, asked = question(dice, scene, kind, combination)
         wrong = [end for end in asked.wrong if end.rstrip(".").split()[-1] not in ALSO.get(combination[0], ())]
         if context in seen or not wrong:
             continue
-        seen.add(context)
         choices = dice.some(wrong, len(wrong))
         answer = places[len(wrong)] = (places.get(len(wrong), -1) + 1) % (len(wrong) + 1)
         choices.insert(answer, asked.answer)
-        name = f"{kind}-{len(found)}"
-        found.append({"id": name, "kind": kind, "context": context, "choices": choices, "answer": answer})
-        if len(found) == EACH:
-            return found
-    return found
+        yield {"id": f"{kind}-{len(seen)}", "kind": kind, "context": context, "choices": choices, "answer": answer}
+        seen.add(context)
 
 
 def question(dice, scene, kind, combination):
