@@ -32,6 +32,10 @@ def command(model, original, as_json):
     ]
     click.echo(table(("tensor", "shape", "format", "bits/weight", "size", "dB", "largest error"), rows))
     click.echo(f"\n{len(rows)} tensors, {size(sum(row['bytes'] for row in found['tensors']))}")
+    bits, rotated = found["attention"].values()
+    if bits or rotated:
+        grid = f"q, k and v int{bits} token" if bits else "no grid"
+        click.echo(f"attention: {grid}{', q and k rotated' if rotated else ''}")
     if found["run"]:
         click.echo(f"written by {_written(found['run'])}")
 

@@ -83,7 +83,7 @@ activations = click.option(
     type=click.Choice(("stored", "off")),
     default="stored",
     show_default=True,
-    help="Quantize the inputs of linear layers as the model's files say, or not at all.",
+    help="Quantize the inputs of linear layers and of attention as the model's files say, or not at all.",
 )
 symmetric = click.option(
     "--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points."

@@ -8,7 +8,8 @@ import numpy as np
 from refq.errors import CheckpointError, FormatError
 from refq.files.compressed_tensors import FLOATS
 from refq.files.config import read_config
-from refq.files.quantization import packed_tensors, parse_quantization_config, weights_stem
+from refq.files.quantization import attention_of, packed_tensors, parse_quantization_config, weights_stem
+from refq.files.reassembled import stored_shape
 from refq.files.safetensors import opened, read_rows, read_tensor
 from refq.files.shards import find_tensors, identity
 from refq.files.strict import shown
@@ -21,7 +22,7 @@ class Checkpoint:
     """A checked model directory.
 
     directory: as given.
-    config: see read_config.
+    config: see read_config; and what attention_of says.
     tensors: tensor name -> (file, TensorInfo), in the order of the model.
     files: the safetensors files, as paths.
     ignored: names of tensors that are there and not needed.
@@ -74,6 +75,7 @@ def open_checkpoint(directory):
         heads = [] if config["tie_word_embeddings"] else ["lm_head"]
         layers = {name: shapes[f"{name}.weight"] for name in (*linear_names(config), *heads)}
         schemes = parse_quantization_config(config["quantization"], layers, path)
+    config |= attention_of(config["quantization"], path)._asdict()
     found, metadata, identities = find_tensors(directory, weights_stem(config["quantization"]))
     expected = {}
     for name, shape in shapes.items():
@@ -88,9 +90,9 @@ def open_checkpoint(directory):
         _check_tied(found["lm_head.weight"], found["model.embed_tokens.weight"])
     tensors = {name: found[name] for name in expected}
     checkpoint = Checkpoint(directory, config, tensors, list(metadata), ignored, schemes, metadata, identities)
-    for name in schemes:
+    for name, scheme in schemes.items():
         if f"{name}.weight_shape" in tensors:
-            _check_shape_words(checkpoint, f"{name}.weight_shape", shapes[f"{name}.weight"])
+            _check_shape_words(checkpoint, f"{name}.weight_shape", stored_shape(shapes[f"{name}.weight"], scheme))
     return checkpoint
 
 

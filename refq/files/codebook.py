@@ -35,7 +35,7 @@ class Codebooks(NamedTuple):
     group_size: int | None
     made_by: str
 
-    inputs = None  # they are not quantized
+    inputs = transform = None  # they stay as they are
 
 
 def quantization_config(scheme, ignore):

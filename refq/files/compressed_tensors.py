@@ -36,6 +36,7 @@ class Scheme(NamedTuple):
     """How one linear layer is quantized: strategy "tensor", "channel" or "group"; group_size None unless "group".
 
     inputs: how what it multiplies is quantized; None if it is not.
+    transform: what is done with that before, see refq.files.reassembled; None in this format.
     """
 
     bits: int
@@ -43,6 +44,7 @@ class Scheme(NamedTuple):
     strategy: str
     group_size: int | None
     inputs: Inputs | None = None
+    transform: tuple | None = None
 
 
 def quantization_config(groups, ignore):

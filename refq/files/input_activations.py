@@ -39,12 +39,13 @@ def input_args(inputs):
     return args | {"dynamic": _STRATEGIES[inputs.strategy]}
 
 
-def parse_input_args(args, where):
+def parse_input_args(args, where, key="input_activations"):
     """Inputs, or None for null.
 
     Parameters
         args: the value of `input_activations`.
         where: how messages call the file and group.
+        key: how they call the value.
     Raises
         FormatError: a setting that we do not support, by its name.
     """
@@ -52,18 +53,18 @@ def parse_input_args(args, where):
         return None
     known = _FIXED.keys() | _FREE
     if not isinstance(args, dict) or args.keys() - known:
-        raise FormatError(f"{where} has input_activations {shown(args)}; null or some of {', '.join(sorted(known))}")
+        raise FormatError(f"{where} has {key} {shown(args)}; null or some of {', '.join(sorted(known))}")
     args = {"type": "int", "symmetric": True, "strategy": "tensor", "dynamic": False, "num_bits": 8} | args
-    for key, supported in _FIXED.items():
-        value = args.get(key)
+    for name, supported in _FIXED.items():
+        value = args.get(name)
         if (type(value), value) not in [(type(v), v) for v in supported]:
-            raise FormatError(f"{where} has input_activations with {key} {shown(value)}; only {supported} is supported")
+            raise FormatError(f"{where} has {key} with {name} {shown(value)}; only {supported} is supported")
     bits, strategy, dynamic = args["num_bits"], args["strategy"], args["dynamic"]
     if type(bits) is not int or not 2 <= bits <= 16:
-        raise FormatError(f"{where} has input_activations with num_bits {shown(bits)}; 2..16 is supported")
+        raise FormatError(f"{where} has {key} with num_bits {shown(bits)}; 2..16 is supported")
     if not isinstance(strategy, str) or type(dynamic) is not bool or _STRATEGIES.get(strategy) is not dynamic:
         raise FormatError(
-            f"{where} has input_activations with strategy {shown(strategy)}, dynamic {shown(dynamic)}; "
+            f"{where} has {key} with strategy {shown(strategy)}, dynamic {shown(dynamic)}; "
             "'token' with true or 'tensor' with false is supported"
         )
     return Inputs(bits, strategy)

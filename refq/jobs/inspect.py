@@ -6,11 +6,14 @@ import math
 from refq.errors import FormatError, UsageError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
 from refq.files.quantization import packed_tensors, scheme_text
+from refq.files.reassembled import Attention, Reassembled, Rotated
 from refq.files.safetensors import as_float32
 from refq.jobs.figures import error_figures, six_digits, sums
 from refq.jobs.plan import row_chunks
 from refq.jobs.stored import weight_rows
+from refq.jobs.stored_inputs import read_reassembly
 
+UNKNOWN = {"sqnr_db": None, "max_error": None}
 KINDS = ("embedding", "attention", "mlp", "norm", "bias", "lm_head")
 
 
@@ -22,8 +25,10 @@ def inspect_model(directory, original=None, engine=None):
         original: the model to compare with, or None: then the figures are those that quantize recorded.
         engine: who computes the comparison.
     Returns
-        dict: "run", the run record of quantize or None; "tensors", a list of dicts in the order of the model with
-            name, kind, shape, format, bits_per_weight, bytes, sqnr_db, max_error (None where unknown or exact).
+        dict: "run", the run record of quantize or None; "attention", the fields of Attention; "tensors", a list of
+            dicts in the order of the model with name, kind, shape, format, bits_per_weight, bytes, sqnr_db, max_error
+            (None where unknown or exact). A reassembled weight is compared with the original one, reassembled too; a
+            rotated one is not compared.
     """
     checkpoint = open_checkpoint(directory)
     run, figures = _recorded(checkpoint)
@@ -33,11 +38,11 @@ def inspect_model(directory, original=None, engine=None):
         if llama_tensors(other.config) != llama_tensors(checkpoint.config):
             raise UsageError(f"{original} has other tensors than {directory}; the original of this model is needed")
         figures = {row["name"]: _compare(checkpoint, other, row["name"], row["shape"], engine) for row in rows}
-    unknown = {"sqnr_db": None, "max_error": None}
     for row in rows:
-        known = figures.get(row["name"], figures.get(row["name"].removesuffix(".weight"), unknown))
-        row |= {key: known[key] for key in unknown}
-    return {"run": run, "tensors": rows}
+        known = figures.get(row["name"], figures.get(row["name"].removesuffix(".weight"), UNKNOWN))
+        row |= {key: known[key] for key in UNKNOWN}
+    attention = {key: checkpoint.config[key] for key in Attention._fields}
+    return {"run": run, "attention": attention, "tensors": rows}
 
 
 def list_tensors(checkpoint):
@@ -65,7 +70,7 @@ def summarize(rows, before):
 
 
 def float_rows(checkpoint, name, shape, engine):
-    """The rows of one tensor as float32, the numbers that they stand for, in chunks."""
+    """The rows of one tensor as float32, the numbers that are stored, in chunks."""
     layer = name.removesuffix(".weight")
     if name.endswith(".weight") and layer in checkpoint.schemes:
         [stored, *_] = packed_tensors(layer, shape, checkpoint.schemes[layer])
@@ -112,5 +117,16 @@ def _recorded(checkpoint):
 
 
 def _compare(checkpoint, other, name, shape, engine):
+    ours, theirs = (_transform(one, name) for one in (checkpoint, other))
+    if isinstance(ours, Rotated) or isinstance(theirs, (Rotated, Reassembled)):
+        return UNKNOWN
     pairs = zip(float_rows(other, name, shape, engine), float_rows(checkpoint, name, shape, engine), strict=True)
+    if isinstance(ours, Reassembled):
+        form = read_reassembly(checkpoint, name.removesuffix(".weight"), shape[1])
+        pairs = ((engine.reassemble_weight(x, form), x_hat) for x, x_hat in pairs)
     return error_figures([sums(x, x_hat) for x, x_hat in pairs])
+
+
+def _transform(checkpoint, name):
+    scheme = checkpoint.schemes.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
+    return scheme and scheme.transform

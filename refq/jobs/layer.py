@@ -10,6 +10,7 @@ import refq
 from refq.errors import CheckpointError, GridError
 from refq.files.checkpoint import Checkpoint
 from refq.files.codebook import Codebooks
+from refq.files.reassembled import Outliers, Reassembled
 from refq.files.safetensors import as_float32
 from refq.jobs import figures
 from refq.jobs.codebook_layer import indexed
@@ -24,6 +25,7 @@ class Source(NamedTuple):
 
     grids: layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known already.
     inputs: layer name -> (scale, zero_point), each (1,), of the layers whose input has a static grid.
+    reassemblies: layer name -> (members, sizes, divisors), of those whose input is reassembled.
     """
 
     checkpoint: Checkpoint
@@ -31,6 +33,7 @@ class Source(NamedTuple):
     options: Options
     grids: dict = {}
     inputs: dict = {}
+    reassemblies: dict = {}
 
 
 def pieces(unit, source, errors):
@@ -70,10 +73,11 @@ def _copied(unit, source, _):
 
 
 def _quantized(unit, source, errors):
-    checkpoint, engine, options, grids, _ = source
+    checkpoint, engine, options, grids = source[:4]
     read = functools.partial(_rows, checkpoint, unit.name)
-    bits, symmetric, strategy, group_size, _ = unit.scheme
+    bits, symmetric, strategy, group_size = unit.scheme[:4]
     qmin, qmax = engine.integer_range(bits)
+    qmin = -qmax if isinstance(unit.scheme.transform, Outliers) else qmin
     fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
     fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
     known = grids.get(unit.layer)
@@ -90,21 +94,28 @@ def _quantized(unit, source, errors):
         return engine.pack_compressed_tensors(q.reshape(w.shape), bits), far, (scale[..., 0], zero_point[..., 0])
 
     fitted = []
-    for packed, far, grid in in_order(engine, work, row_chunks(unit.shape)):
+    for packed, far, grid in in_order(engine, work, row_chunks(unit.stored)):
         yield f"{unit.layer}.weight_packed", packed
         errors.append(far)
         fitted.append(grid)
     scale, zero_point = one or (np.concatenate(column) for column in zip(*fitted, strict=True))
     yield f"{unit.layer}.weight_scale", scale
-    yield f"{unit.layer}.weight_shape", np.array(unit.shape, np.int64)
+    yield f"{unit.layer}.weight_shape", np.array(unit.stored, np.int64)
     if not symmetric and strategy == "tensor":
         yield f"{unit.layer}.weight_zero_point", zero_point.astype(np.int8)
     elif not symmetric:  # packed down the rows
         yield f"{unit.layer}.weight_zero_point", engine.pack_compressed_tensors(zero_point.T.copy(), bits).T
+    yield from _of_input(unit, source)
+
+
+def _of_input(unit, source):
     if unit.layer in source.inputs:
         scale, zero_point = source.inputs[unit.layer]
         yield f"{unit.layer}.input_scale", scale
         yield f"{unit.layer}.input_zero_point", zero_point.astype(np.int8 if unit.scheme.inputs.bits <= 8 else np.int16)
+    if isinstance(unit.scheme.transform, Reassembled):
+        for part, index in zip(("members", "sizes", "divisors"), source.reassemblies[unit.layer], strict=True):
+            yield f"{unit.layer}.input_{part}", index
 
 
 def _rows(checkpoint, name, start, stop):

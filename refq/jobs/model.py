@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from refq.errors import CheckpointError
 from refq.files.checkpoint import llama_tensors, open_checkpoint
 from refq.jobs.progress import progress
-from refq.jobs.stored import read_floats, read_weight
-from refq.training.activations import QuantizedInput, quantized_inputs
+from refq.jobs.stored import read_floats
+from refq.jobs.stored_inputs import read_layer
+from refq.training.activations import quantized_attention, quantized_inputs
+from refq.transforms.inputs import ReassembledInput, rotated_queries, transformed_inputs
 
 NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float32
 
@@ -20,27 +21,44 @@ def load_model(directory, engine, activations=True):
     Parameters
         directory: a Hugging Face model directory.
         engine: refq or refq_fast.
-        activations: bool, whether inputs of linear layers are quantized as the files say.
+        activations: bool, whether inputs of linear layers, and queries, keys and values, are quantized as the files
+            say; what transforms them stays.
     Returns
-        config: dict, see read_config.
-        params: dict, Hugging Face name -> float32 array, or where the layer is quantized engine.PackedWeight or
-            engine.CodebookWeight, and where its input is, a QuantizedInput of one: then `llama_forward` needs
-            `quantized_inputs(engine)`.
+        config: dict, see Checkpoint.
+        params: dict, Hugging Face name -> float32 array, or where the layer is quantized what read_layer gives: then
+            `llama_forward` needs `operations(engine, config)`. Equal reassemblies are one object.
     Raises
-        FileError: whatever open_checkpoint refuses; a weight or scale that is not finite; a scale of 0; an input's
-            scale below 0, or zero point off its grid.
+        FileError: whatever open_checkpoint refuses; a weight or scale that is not finite; a scale of 0; what
+            read_layer refuses.
     """
-    checkpoint, params = open_checkpoint(directory), {}
+    checkpoint, params, forms = open_checkpoint(directory), {}, {}
     shapes = llama_tensors(checkpoint.config)
     with progress(sum(int(np.prod(shape)) for shape in shapes.values()), "weights", "loading") as advance:
         for name, shape in shapes.items():
             layer = name.removesuffix(".weight")
             packed = layer in checkpoint.schemes and name.endswith(".weight")
-            params[name] = read_weight(checkpoint, layer, shape, engine) if packed else read_floats(checkpoint, name)
-            if packed and activations:
-                params[name] = _with_input(params[name], checkpoint, layer)
+            if packed:
+                params[name] = _shared(read_layer(checkpoint, layer, shape, engine, activations), forms)
+            else:
+                params[name] = read_floats(checkpoint, name)
             advance(int(np.prod(shape)))
-    return checkpoint.config, params
+    return checkpoint.config | ({} if activations else {"attention_activations": None}), params
+
+
+def operations(engine, config):
+    """The namespace that a stored model runs with: what its weights ask for, and what its config says of attention.
+
+    Queries and keys are rotated before they meet their grid, inputs transformed before they meet theirs.
+
+    Parameters
+        engine: refq or refq_fast.
+        config: dict, as load_model gives it.
+    Returns
+        a namespace, as llama_forward and llama_decode take it.
+    """
+    ops = quantized_attention(engine, config.get("attention_activations"))
+    ops = rotated_queries(ops) if config.get("rotated_queries") else ops
+    return transformed_inputs(quantized_inputs(ops))
 
 
 def pieces(configs, length):
@@ -66,23 +84,16 @@ def logits_in_pieces(engine, model, tokens, step, cache=None):
     Yields
         (logits, cache): logits float32 (B, at most step, V), and the cache after them.
     """
-    (config, params), ops = model, quantized_inputs(engine)
+    config, params = model
+    ops = operations(engine, config)
     for start in range(0, tokens.shape[1], step):
         logits, cache = engine.llama_decode(params, tokens[:, start : start + step], cache, config, ops)
         yield logits, cache
 
 
-def _with_input(weight, checkpoint, layer):
-    inputs = checkpoint.schemes[layer].inputs
-    if inputs is None or inputs.strategy == "token":
-        return weight if inputs is None else QuantizedInput(weight, inputs.bits)
-    name, other = f"{layer}.input_scale", f"{layer}.input_zero_point"
-    scale, zero_point = read_floats(checkpoint, name), checkpoint.read(other).astype(np.int32)
-    if not scale[0] > 0:
-        raise CheckpointError(f"{checkpoint.tensors[name][0]}: tensor {name} holds {scale[0]}; it must be above 0")
-    half = 2 ** (inputs.bits - 1)
-    if not -half <= zero_point[0] < half:
-        raise CheckpointError(
-            f"{checkpoint.tensors[other][0]}: tensor {other} holds {zero_point[0]}; {-half}..{half - 1} is its grid"
-        )
-    return QuantizedInput(weight, inputs.bits, scale, zero_point)
+def _shared(weight, forms):
+    """The weight, with one Reassembly for all that are equal: layers that share an input then share its transform."""
+    if not isinstance(weight, ReassembledInput):
+        return weight
+    key = tuple(part.tobytes() for part in weight.reassembly)
+    return weight._replace(reassembly=forms.setdefault(key, weight.reassembly))

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from refq.errors import CheckpointError, GroupSizeError, UsageError
 from refq.files.checkpoint import linear_names
-from refq.files.codebook import STEM, Codebooks, scheme_of
+from refq.files.codebook import Codebooks, scheme_of
 from refq.files.compressed_tensors import Scheme
 from refq.files.header import DTYPES
-from refq.files.quantization import packed_tensors
+from refq.files.quantization import packed_tensors, quantization_config, weights_stem
+from refq.files.reassembled import Attention, stored_shape
 from refq.files.safetensors import header_bytes, plan_offsets
-from refq.files.shards import weight_files
+from refq.files.shards import STEM, weight_files
 
 ROW_CHUNK = 2**19  # weights worked on at a time: small enough for the cache, for many threads, and for Ctrl-C
 RANGES = ("minmax", "percentile", "mse", "sqnr")
@@ -45,13 +46,18 @@ class Unit(NamedTuple):
     """One tensor of the model: its scheme (None: copied as it is) and the tensors that will stand for it."""
 
     name: str
-    shape: tuple
+    shape: tuple  # in the float model
     scheme: Scheme | Codebooks | None
     parts: list  # of (name, dtype, shape)
 
     @property
     def layer(self):
         return self.name.removesuffix(".weight")
+
+    @property
+    def stored(self):
+        """The shape of the weight that is stored, and that is read to make it."""
+        return stored_shape(self.shape, self.scheme)
 
 
 class Layout(NamedTuple):
@@ -102,15 +108,20 @@ def plan_schemes(checkpoint, options):
     return {name: _scheme(options, width) for name, width in widths.items()}
 
 
-def plan_files(checkpoint, schemes):
-    """The units of every output file: one for each input file, of the same name; for codebooks a single one has theirs.
+def plan_files(checkpoint, schemes, attention=Attention()):  # noqa: B008 (immutable)
+    """The units of every output file: one for each input file, of the same name; a format of our own names a single one.
 
+    Parameters
+        checkpoint: of the model to be written.
+        schemes: layer name -> Scheme or Codebooks.
+        attention: Attention.
     Returns
         dict, file name -> list of Unit, in the order of the model.
     """
     names = {file: os.path.basename(file) for file in checkpoint.files}
-    if len(names) == 1 and any(isinstance(scheme, Codebooks) for scheme in schemes.values()):
-        names = {file: weight_files(STEM)[0] for file in names}
+    stem = weights_stem(quantization_config(schemes, [], attention))
+    if len(names) == 1 and stem != STEM:
+        names = {file: weight_files(stem)[0] for file in names}
     files = {name: [] for name in names.values()}
     for name, (file, info) in checkpoint.tensors.items():
         scheme = schemes.get(name.removesuffix(".weight"))

@@ -5,10 +5,9 @@ import os
 
 from refq import __version__
 from refq.errors import CheckpointError, RefqError
-from refq.files import codebook
 from refq.files.checkpoint import linear_names, open_checkpoint
-from refq.files.compressed_tensors import quantization_config
-from refq.files.quantization import scheme_text, weights_stem
+from refq.files.quantization import quantization_config, scheme_text, weights_stem
+from refq.files.reassembled import Attention
 from refq.files.shards import weight_files
 from refq.files.strict import parse_json
 from refq.jobs import output
@@ -133,11 +132,12 @@ def begin(room, record, resume):
     return done
 
 
-def write_small_files(checkpoint, schemes, shards, model, digests):
+def write_small_files(checkpoint, schemes, shards, model, digests, attention=Attention()):  # noqa: B008 (immutable)
     """All that a model directory has beside its weights, into the directory `model`."""
     for name in carried(checkpoint.directory):
         output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
-    quantization = _quantization_config(checkpoint, schemes)
+    kept = ["lm_head", *(name for name in linear_names(checkpoint.config) if name not in schemes)]
+    quantization = quantization_config(schemes, kept, attention)
     single, index_name = weight_files(weights_stem(quantization))
     if list(shards) != [single]:
         places = {part[0]: file for file, (units, _) in shards.items() for unit in units for part in unit.parts}
@@ -149,18 +149,6 @@ def write_small_files(checkpoint, schemes, shards, model, digests):
     raw.pop("torch_dtype", None)
     raw |= {"dtype": "float32", "quantization_config": quantization}
     output.write_file(os.path.join(model, "config.json"), _pretty(raw))  # last: without it nothing loads
-
-
-def _quantization_config(checkpoint, schemes):
-    kept = ["lm_head", *(name for name in linear_names(checkpoint.config) if name not in schemes)]
-    by_scheme = {}
-    for layer, scheme in schemes.items():
-        by_scheme.setdefault(scheme, []).append(layer)
-    # the scheme of most layers is that of every Linear; an exact name goes before it
-    first, *others = sorted(by_scheme.items(), key=lambda item: -len(item[1]))
-    if isinstance(first[0], codebook.Codebooks):  # a group size, where there is one, says which layers fall back
-        return codebook.quantization_config(max(by_scheme, key=lambda scheme: scheme.strategy == "group"), kept)
-    return quantization_config([(first[0], ["Linear"]), *others], kept)
 
 
 def _pretty(value):

@@ -6,6 +6,7 @@ from refq import checks
 from refq.errors import CheckpointError, FormatError
 from refq.files.checkpoint import check_finite
 from refq.files.codebook import Codebooks
+from refq.files.reassembled import stored_shape
 from refq.files.safetensors import as_float32
 from refq.jobs.plan import row_chunks
 
@@ -13,24 +14,29 @@ CODES = 2**20  # unpacked at a time
 
 
 def read_weight(checkpoint, layer, shape, engine):
-    """engine.PackedWeight, or engine.CodebookWeight, of a layer whose weight has this shape.
+    """engine.PackedWeight, or engine.CodebookWeight, of a layer whose weight has this shape in the float model.
 
     Raises
         FileError: a scale or entry that is not finite, a scale of 0, a bit after the last code.
     """
     scheme = checkpoint.schemes[layer]
+    shape = stored_shape(shape, scheme)
     if isinstance(scheme, Codebooks):
         index = _index(checkpoint, layer, shape, 0, shape[0])
         return engine.CodebookWeight(index, read_floats(checkpoint, f"{layer}.weight_codebook"), scheme.bits)
-    step, pieces = max(1, CODES // shape[1]), []
-    for start in range(0, shape[0], step):
-        codes = _codes(checkpoint, layer, shape, start, min(start + step, shape[0]), engine)
-        pieces.append(engine.pack_codes(codes, scheme.bits))
-    return engine.PackedWeight(np.concatenate(pieces), *_grid(checkpoint, layer, shape[0], engine), scheme.bits)
+    packed = [engine.pack_codes(codes, scheme.bits) for codes in _in_chunks(checkpoint, layer, shape, engine)]
+    return engine.PackedWeight(np.concatenate(packed), *_grid(checkpoint, layer, shape[0], engine), scheme.bits)
+
+
+def read_codes(checkpoint, layer, shape, engine):
+    """Codes int8 (N, K) and scale float32 (N, 1), as llm_int8_matmul takes them, of a layer with a scale a row."""
+    codes = [codes.astype(np.int8) for codes in _in_chunks(checkpoint, layer, shape, engine)]
+    scale, _ = _grid(checkpoint, layer, shape[0], engine)
+    return np.concatenate(codes), scale
 
 
 def weight_rows(checkpoint, layer, shape, engine):
-    """The numbers that the layer stands for, float32, in chunks (start, rows)."""
+    """The numbers that are stored for a layer of this shape in the float model, float32, in chunks (start, rows)."""
     scheme = checkpoint.schemes[layer]
     if isinstance(scheme, Codebooks):
         codebook = read_floats(checkpoint, f"{layer}.weight_codebook")
@@ -43,7 +49,8 @@ def weight_rows(checkpoint, layer, shape, engine):
         return
     scale, zero_point = _grid(checkpoint, layer, shape[0], engine)
     for start, stop in row_chunks(shape):
-        q = engine.to_groups(_codes(checkpoint, layer, shape, start, stop, engine), scheme.group_size)
+        codes = _codes(checkpoint, layer, stored_shape(shape, scheme), start, stop, engine)
+        q = engine.to_groups(codes, scheme.group_size)
         rows = engine.dequantize(q, scale[start:stop, :, None], zero_point[start:stop, :, None])
         yield start, rows.reshape(len(q), -1)
 
@@ -59,6 +66,12 @@ def _index(checkpoint, layer, shape, start, stop):
     packed = checkpoint.read_rows(name, start, stop)
     _told(checkpoint, name, checks.unused_bits, packed, shape[1] * checkpoint.schemes[layer].bits)
     return packed
+
+
+def _in_chunks(checkpoint, layer, shape, engine):
+    step = max(1, CODES // shape[1])
+    for start in range(0, shape[0], step):
+        yield _codes(checkpoint, layer, shape, start, min(start + step, shape[0]), engine)
 
 
 def _codes(checkpoint, layer, shape, start, stop, engine):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from refq.ops.namespace import Replaced
 from refq.transforms.reassembly import Reassembly
 
@@ -23,8 +25,16 @@ class RotatedInput(NamedTuple):
     stride: int = 1
 
 
+class MixedWeight(NamedTuple):
+    """A weight of LLM.int8(), as llm_int8_matmul takes it; which inputs have outliers all vectors of a call decide."""
+
+    q: np.ndarray
+    scale: np.ndarray
+    threshold: float
+
+
 def transformed_inputs(ops):
-    """`ops` with a linear that does what ReassembledInput and RotatedInput ask for; other weights stay as they are.
+    """`ops` with a linear that does what the weights of this file ask for; others stay as they are.
 
     Parameters
         ops: an engine, or what quantized_inputs or tape.lift make of one: a grid then meets the transformed input.
@@ -48,6 +58,9 @@ def transformed_inputs(ops):
                 y = rotate_heads(x, how, ops) if isinstance(how, int) else ops.reassemble_input(x, how)
                 known = last = x, how, y
             x = known[2]
+        if isinstance(weight, MixedWeight):
+            y = ops.llm_int8_matmul(x, *weight)
+            return y if bias is None else y + bias
         return ops.linear(x, weight, bias)
 
     return Replaced(ops, linear=linear)
