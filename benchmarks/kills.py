@@ -1,4 +1,4 @@
-"""Kill `refq quantize`, `distill` or `finetune` at random moments, resume, and compare every byte with a whole run's.
+"""Kill `refq quantize`, or another verb, at random moments, resume, and compare every byte with a whole run's.
 
 python -m benchmarks.kills MODEL FOLDER [--verb VERB] [--kills 20] [-- options of the verb]
 
@@ -9,6 +9,7 @@ trial differs.
 import argparse
 import datetime
 import hashlib
+import json
 import pathlib
 import random
 import shutil
@@ -31,9 +32,17 @@ def digest(directory):
     return whole.hexdigest()
 
 
-def run(verb, model, out, *options):
+def written(verb, directory):
+    """What a run is told to write: the directory; for sample, whose record stands beside its text, a text in it."""
+    if verb != "sample":
+        return directory
+    directory.mkdir(exist_ok=True)
+    return directory / "text.txt"
+
+
+def run(verb, model, directory, *options):
     """A running `refq VERB`."""
-    command = [sys.executable, "-m", "refq", verb, str(model), str(out), *options]
+    command = [sys.executable, "-m", "refq", verb, str(model), str(written(verb, directory)), *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -44,17 +53,26 @@ def finish(process):
         sys.exit(f"refq exited with {process.returncode}: {said}")
 
 
-def trial(verb, model, out, options, moment):
+def trial(verb, model, directory, options, moment):
     """Start afresh, kill after `moment` seconds, resume to the end. Gives what the kill left finished."""
-    shutil.rmtree(out, ignore_errors=True)
-    process = run(verb, model, out, *options)
+    shutil.rmtree(directory, ignore_errors=True)
+    process = run(verb, model, directory, *options)
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    room = out.parent / f".{out.name}.partial"
+    out = written(verb, directory)
+    kept = finished(verb, out.parent / f".{out.name}.partial")
+    finish(run(verb, model, directory, *options, "--resume"))
+    return kept
+
+
+def finished(verb, room):
+    """What a killed run has finished, in words."""
+    if verb == "sample":
+        state = room / "state"
+        return f"{json.loads(state.read_text())['tokens'] if state.exists() else 0} tokens"
     tensors = max(0, len((room / "journal").read_bytes().splitlines()) - 1) if (room / "journal").exists() else 0
     state = load_state(room)
-    finish(run(verb, model, out, *options, "--resume"))
     return f"{state[1]['step']} steps, {tensors} tensors" if state else f"{tensors} tensors"
 
 
@@ -62,13 +80,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--verb", choices=("quantize", "distill", "finetune"), default="quantize")
+    parser.add_argument("--verb", choices=("quantize", "distill", "finetune", "sample"), default="quantize")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     given = parser.parse_args(sys.argv[1:cut], argparse.Namespace(options=sys.argv[cut + 1 :]))
     began = time.monotonic()
-    finish(run(given.verb, given.model, given.folder / "whole", *given.options, "--overwrite"))
+    shutil.rmtree(given.folder / "whole", ignore_errors=True)
+    finish(run(given.verb, given.model, given.folder / "whole", *given.options))
     seconds = time.monotonic() - began
     expected, moments = digest(given.folder / "whole"), random.Random(given.seed)
     size = sum(path.stat().st_size for path in given.model.glob("*.safetensors"))
@@ -78,10 +97,10 @@ def main():
     wrong = 0
     for _ in range(given.kills):
         moment = moments.uniform(0, seconds)
-        finished = trial(given.verb, given.model, given.folder / "killed", given.options, moment)
+        kept = trial(given.verb, given.model, given.folder / "killed", given.options, moment)
         same = digest(given.folder / "killed") == expected
         wrong += not same
-        lines.append(f"| {moment:.2f} s | {finished} | {'identical' if same else 'DIFFERENT'} |")
+        lines.append(f"| {moment:.2f} s | {kept} | {'identical' if same else 'DIFFERENT'} |")
         print(lines[-1], flush=True)
     lines.append(f"\n{given.kills - wrong} of {given.kills} identical.")
     print(lines[-1])
