@@ -36,6 +36,7 @@ def _compiler(**options):
 
 
 serial = _compiler()
+inlined = _compiler(forceinline=True)  # for what takes or gives many vectors: they stay in registers
 parallel = _compiler(parallel=True)
 # for sums: LLVM may reorder them into vector lanes; the order is a function of the code, never of the thread count
 summing = _compiler(fastmath={"reassoc", "contract", "nsz", "arcp"})

@@ -7,21 +7,20 @@ A block is a tuple of ROWS vectors.
 
 import operator
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import config, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, overload, register_model
 from numba.np.arrayobj import make_array
 
 
-def _has_512_bits():
-    """Whether Numba compiles for such registers; a wrong answer costs time, nothing else."""
-    if config.CPU_FEATURES is not None or config.CPU_NAME == "generic":
-        return "+avx512f" in (config.CPU_FEATURES or "")
-    return llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+def has(feature):
+    """Whether Numba may compile instructions of this extension of the processor."""
+    asked = config.CPU_FEATURES
+    return f"+{feature}" in (get_host_cpu_features() if asked is None else asked).split(",")
 
 
-LANES = 16 if _has_512_bits() else 8
+LANES = 16 if has("avx512f") else 8
 ROWS = 8
 
 _I32, _F32 = ir.IntType(32), ir.FloatType()
@@ -132,7 +131,7 @@ def splat(context, number):
     """A float32 in all lanes."""
 
     def generate(context, builder, signature, args):
-        return _broadcast(builder, args[0], floats)
+        return broadcast(builder, args[0], floats)
 
     return floats(types.float32), generate
 
@@ -197,7 +196,7 @@ def add_products(context, sums, a, array, index, step):
     def generate(context, builder, signature, args):
         at, factors = pointer(context, builder, signature, args[2:], array), []
         for _ in range(ROWS):
-            factors.append(_broadcast(builder, builder.load(at), floats))
+            factors.append(broadcast(builder, builder.load(at), floats))
             at = builder.gep(at, [args[4]])
         return _fma_rows(builder, args[0], args[1], factors)
 
@@ -233,7 +232,7 @@ def _operator(function, vector, instruction):
         def generate(context, builder, signature, args):
             other = args[1]
             if b != vector:
-                other = _broadcast(builder, context.cast(builder, other, b, vector.scalar), vector)
+                other = broadcast(builder, context.cast(builder, other, b, vector.scalar), vector)
             return getattr(builder, instruction)(args[0], other)
 
         return vector(vector, b), generate
@@ -282,7 +281,7 @@ def _turned(builder, rows):
     return rows
 
 
-def _broadcast(builder, number, vector):
+def broadcast(builder, number, vector):
     undefined = ir.Constant(vector.llvm, ir.Undefined)
     first = builder.insert_element(undefined, number, _I32(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))

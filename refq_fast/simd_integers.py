@@ -1,0 +1,137 @@
+"""Vectors as Numba values, continued: exact sums of products of 8-bit integers, LANES of them side by side.
+
+A word holds four bytes. Sums are words in two's complement: what overflows on the way does not matter as long as the
+result fits. A block of integers is a tuple of word vectors, of any length.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from refq_fast.simd import LANES, broadcast, floats, has, pointer, words
+
+I32, PAIRS = ir.IntType(32), ir.VectorType(ir.IntType(16), 2 * LANES)
+HAS_DOTS = has("avx512vnni") and (LANES == 16 or has("avx512vl")) or LANES == 8 and has("avxvnni")
+
+
+@intrinsic
+def zero_integers(context, rows):
+    """A block of zeros, as many as the tuple `rows` is long."""
+    block = types.UniTuple(words, rows.count)
+
+    def generate(context, builder, signature, args):
+        return context.get_constant_null(block)
+
+    return block(rows), generate
+
+
+@intrinsic
+def add_dots(context, sums, w, array, index):
+    """sums[i] + the four unsigned bytes of w times the signed ones of the word array[index + i], for every row i."""
+
+    def generate(context, builder, signature, args):
+        return _by_row(builder, _dots, args[0], args[1], pointer(context, builder, signature, args[2:], array))
+
+    return sums(sums, w, array, types.intp), generate
+
+
+@intrinsic
+def add_pairs(context, sums, w, array, index):
+    """sums[i] + the two signed halves of w times those of the word array[index + i], for every row i."""
+
+    def generate(context, builder, signature, args):
+        return _by_row(builder, _pairs, args[0], args[1], pointer(context, builder, signature, args[2:], array))
+
+    return sums(sums, w, array, types.intp), generate
+
+
+@intrinsic
+def add_reals(context, total, sums, scale):
+    """total[i] + float32(sums[i]) * scale for every row i: three roundings."""
+
+    def generate(context, builder, signature, args):
+        found = args[0]
+        for row in range(sums.count):
+            real = builder.sitofp(builder.extract_value(args[1], row), floats.llvm)
+            more = builder.fadd(builder.extract_value(found, row), builder.fmul(real, args[2]))
+            found = builder.insert_value(found, more, row)
+        return found
+
+    return total(total, sums, scale), generate
+
+
+@intrinsic
+def zero_reals(context, rows):
+    """As zero_integers, of floats."""
+    block = types.UniTuple(floats, rows.count)
+
+    def generate(context, builder, signature, args):
+        return context.get_constant_null(block)
+
+    return block(rows), generate
+
+
+@intrinsic
+def scaled(context, total, array, index):
+    """total[i] * array[index + i] for every row i of a block of floats."""
+
+    def generate(context, builder, signature, args):
+        at, found = pointer(context, builder, signature, args[1:], array), args[0]
+        for row in range(total.count):
+            factor = broadcast(builder, builder.load(builder.gep(at, [I32(row)])), floats)
+            found = builder.insert_value(found, builder.fmul(builder.extract_value(found, row), factor), row)
+        return found
+
+    return total(total, array, types.intp), generate
+
+
+@intrinsic
+def store_rows(context, array, index, step, rows):
+    """array[index + i * step :][:LANES] = rows[i] for every row i of a block of integers or floats."""
+
+    def generate(context, builder, signature, args):
+        at = pointer(context, builder, signature, args)
+        for row in range(rows.count):
+            value = builder.extract_value(args[3], row)
+            builder.store(value, builder.bitcast(at, value.type.as_pointer())).align = 1
+            at = builder.gep(at, [args[2]])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, rows), generate
+
+
+def _by_row(builder, add, sums, w, at):
+    for row in range(len(sums.type)):
+        factor = broadcast(builder, builder.load(builder.gep(at, [I32(row)])), words)
+        sums = builder.insert_value(sums, add(builder, builder.extract_value(sums, row), w, factor), row)
+    return sums
+
+
+def _dots(builder, sums, unsigned, signed):
+    if HAS_DOTS:
+        return _dot_instruction(builder, "vpdpbusd", sums, unsigned, signed)
+    eight = ir.Constant(PAIRS, [8] * 2 * LANES)
+    w, x = builder.bitcast(unsigned, PAIRS), builder.bitcast(signed, PAIRS)
+    even = builder.lshr(builder.shl(w, eight), eight), builder.ashr(builder.shl(x, eight), eight)
+    odd = builder.lshr(w, eight), builder.ashr(x, eight)
+    return builder.add(sums, builder.add(_sums_of_pairs(builder, *even), _sums_of_pairs(builder, *odd)))
+
+
+def _pairs(builder, sums, a, b):
+    if HAS_DOTS:
+        return _dot_instruction(builder, "vpdpwssd", sums, a, b)
+    return builder.add(sums, _sums_of_pairs(builder, builder.bitcast(a, PAIRS), builder.bitcast(b, PAIRS)))
+
+
+def _dot_instruction(builder, instruction, *vectors):
+    name = f"llvm.x86.avx512.{instruction}.{32 * LANES}"
+    kind = ir.FunctionType(words.llvm, [words.llvm] * 3)
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), vectors)
+
+
+def _sums_of_pairs(builder, a, b):
+    """a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1]: one instruction of x86."""
+    wide = ir.VectorType(I32, 2 * LANES)
+    products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+    first, second = (ir.Constant(words.llvm, list(range(start, 2 * LANES, 2))) for start in (0, 1))
+    return builder.add(*(builder.shuffle_vector(products, products, mask) for mask in (first, second)))
