@@ -7,7 +7,7 @@ import time
 
 import click
 
-from refq.app import distill, options
+from refq.app import distill, options, sensitivity
 from refq.app.signal_text import findings, losses, short
 from refq.app.table import table
 from refq.errors import UsageError
@@ -39,6 +39,9 @@ class Seeds(click.ParamType):
 @click.group()
 def command():
     """Look inside a model."""
+
+
+command.add_command(sensitivity.command, "sensitivity")
 
 
 @command.command()

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib import style
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
+from refq.app.heat_map import heat_map, name_cells, ticks
 from refq.jobs.signal import joined
 from refq.jobs.signal_figures import NAMES, SMALLEST, ratios
 
@@ -52,21 +52,13 @@ def _maps(found, titles, freeze, scale, colours, label):
     figure = Figure((width, 1.0 + max(0.28 * layers, 1.4)), layout="constrained")
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for axis, (kind, values) in zip(axes, found.items(), strict=True):
-        mesh = axis.pcolormesh(values, cmap=colours, norm=scale, edgecolors="w", linewidth=0.8)
-        names = [f"{name}\nfrozen" if kind == "frozen" and name in freeze else name for name in NAMES]
-        axis.set_xticks(np.arange(len(NAMES)) + 0.5, names)
-        axis.set_yticks(np.arange(layers) + 0.5, [f"layer {n}" for n in range(layers)])
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
+        mesh = heat_map(axis, values, scale, colours, label[1])
+        columns = [f"{name}\nfrozen" if kind == "frozen" and name in freeze else name for name in NAMES]
+        name_cells(axis, columns, [f"layer {n}" for n in range(layers)])
         axis.set_title(titles[kind], color=COLORS[kind], weight="bold")
-        for (row, column), value in np.ndenumerate(values):
-            red, green, blue, _ = mesh.cmap(scale(value))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            shown = {"ha": "center", "va": "center", "size": 7.5, "color": "w" if dark else "k"}
-            axis.text(column + 0.5, row + 0.5, _digits(value, label[1]), **shown)
     axes[0].invert_yaxis()  # of all: it is shared
     bar = figure.colorbar(mesh, ax=axes, label=label[0], pad=0.01, aspect=30)
-    _ticks(bar.ax.yaxis, scale.vmin, scale.vmax)
+    ticks(bar.ax.yaxis, scale.vmin, scale.vmax)
     return _encoded(figure)
 
 
@@ -88,7 +80,7 @@ def _curves(signals, report, titles):
         axis.axhline(1, color=COLORS["full"], linewidth=0.8)
         axis.set_yscale("log")
         axis.grid(axis="y", linewidth=0.3)
-    _ticks(last.yaxis, *last.get_ylim())
+    ticks(last.yaxis, *last.get_ylim())
     figure.supxlabel("step", size=9)
     figure.supylabel("ratio to full precision", size=9)
     return _encoded(figure)
@@ -122,7 +114,7 @@ def _losses(signals, titles):
     left.set_ylabel("cross-entropy on the probe")
     right.set_ylabel("training loss of each batch")
     right.set_yscale("log")
-    _ticks(right.yaxis, *right.get_ylim())
+    ticks(right.yaxis, *right.get_ylim())
     for axis in (left, right):
         axis.set_xlabel("step")
     left.legend(frameon=False)
@@ -134,21 +126,6 @@ def _line(axis, x, values, kind, titles, style="-"):
     axis.plot(x, values.mean(axis=0), style, color=COLORS[kind], label=titles[kind], linewidth=1.4, markersize=4)
     if len(values) > 1:
         axis.fill_between(x, values.min(axis=0), values.max(axis=0), color=COLORS[kind], alpha=0.2, linewidth=0)
-
-
-def _ticks(axis, low, high):
-    """Some numbers as they are, not powers of ten, on a logarithmic axis."""
-    few = (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    axis.set_major_locator(LogLocator(subs=few, numticks=20))
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_locator(NullLocator())
-
-
-def _digits(value, form):
-    """At most six characters."""
-    if value < 0.00095 or value >= 999.5:
-        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1g}" if value < 0.095 and form == ".2f" else f"{value:{form}}"
 
 
 def _encoded(figure):
