@@ -5,12 +5,13 @@ import time
 
 import click
 
-from refq.app import compare, options
+from refq.app import calibrated, compare, options
 from refq.app import engine as engines
 from refq.app.signals import resumable
 from refq.app.table import by_kind, table
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
+from refq.jobs.calibrated import plan_solved, quantize_calibrated
 from refq.jobs.inspect import inspect_model, list_tensors, summarize
 from refq.jobs.plan import METHODS, Options
 from refq.jobs.progress import size
@@ -27,11 +28,12 @@ WORST = 5
 )
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=click.Choice(list(dict.fromkeys((*METHODS, *calibrated.NAMES)))),
     default="affine",
     show_default=True,
-    help="Evenly spaced codes, or the scheme that fits a codebook.",
+    help="Rounding to nearest (affine, rtn), a scheme that fits codebooks, or a method that prepares or solves blocks.",
 )
+@calibrated.takes_them
 @options.group_size(32, "Weights that share a scale, or a codebook.")
 @options.symmetric
 @options.rule("The rule that fits the scales.")
@@ -56,8 +58,9 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
     """Write a low-bit copy of the float MODEL into the new directory OUT.
 
     OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers loads it as it is.
-    Embeddings, norms and lm_head stay float. With another --method OUT holds codebooks, in a format of our own that
-    refq alone reads. With --compare there is no OUT.
+    Embeddings, norms and lm_head stay float. Methods from rtn on go block by block; a --recipe says which steps, one
+    after the other. Codebooks, and what quantizes or alters activations, are in formats of our own that refq alone
+    reads. With --compare there is no OUT.
     """
     started, given = time.monotonic(), _given()
     alone = {name: settings.pop(name) for name in ("compare", "text", "tokens")}
@@ -66,14 +69,19 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
         compare.run(model, engines.load(engine, threads), settings | alone, given, as_json)
         return
     _check(out, settings, given)
+    asked = calibrated.asked(settings, given, (resume, overwrite))
     chosen = Options(range=settings.pop("rule"), **settings)
     if dry_run:
-        plan = plan_model(model, out, chosen, resume or overwrite)
+        plan = _plan(model, out, chosen, asked, resume or overwrite)
         click.echo(json.dumps(plan) if as_json else _plan_text(plan))
         return
     _note(chosen)
     with resumable(out):
-        written = quantize_model(model, out, engines.load(engine, threads), chosen, resume, overwrite)
+        engine = engines.load(engine, threads)
+        if asked is None:
+            written = quantize_model(model, out, engine, chosen, resume, overwrite)
+        else:
+            written = quantize_calibrated(model, out, engine, chosen, *asked)
     report = _report(model, out) | {"written": written, "seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _report_text(report))
 
@@ -90,9 +98,15 @@ def _check(out, settings, given):
         raise UsageError("OUT is missing; --compare alone needs none")
     if isinstance(settings["bits"], tuple):
         raise UsageError("--bits with several numbers; --compare alone takes them")
-    if settings["method"] != "affine":
+    if settings["method"] in set(METHODS) - {"affine"}:
         _refuse(f"--method {settings['method']}", given & {"--symmetric", "--range"})
     _refuse("quantize without --compare", given & {"--text", "--tokens"})
+
+
+def _plan(model, out, chosen, asked, replace):
+    if asked is None:
+        return plan_model(model, out, chosen, replace)
+    return plan_solved(model, out, chosen, asked.calibration, asked.run)
 
 
 def _refuse(what, others, out=None):
@@ -107,7 +121,8 @@ def _note(chosen):
 
 
 def _report(model, out):
-    run, tensors = inspect_model(out).values()
+    found = inspect_model(out)
+    run, tensors = found["run"], found["tensors"]
     layers = sorted((row for row in tensors if row["sqnr_db"] is not None), key=lambda row: row["sqnr_db"])
     grouped = run["options"]["group_size"] not in ("channel", "tensor")
     fallen = [row["name"] for row in tensors if grouped and " channel " in row["format"]]

@@ -109,7 +109,7 @@ def plan_schemes(checkpoint, options):
 
 
 def plan_files(checkpoint, schemes, attention=Attention()):  # noqa: B008 (immutable)
-    """The units of every output file: one for each input file, of the same name; a format of our own names a single one.
+    """The units of every output file: one for each input file, of the same name; our own formats name a single one.
 
     Parameters
         checkpoint: of the model to be written.
