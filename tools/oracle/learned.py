@@ -35,7 +35,8 @@ def shared_sum(g, slope, parameter):
     places = Array("int32", parameter.shape, list(range(len(parameter.data))))
     terms = [[] for _ in parameter.data]
     for place, v, s in zip(elementwise(lambda _, p: p, "int32", g, places).data, g.data, slope.data, strict=True):
-        terms[place].append(Real(v) * (s if isinstance(s, Real) else Real(s)))
+        v, s = (number if isinstance(number, Real) else Real(number) for number in (v, s))
+        terms[place].append(v * s)
     return parameter._replace(data=[total(t) for t in terms])
 
 

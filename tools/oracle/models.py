@@ -31,10 +31,11 @@ def lifted(params):
     return {name: lift(array) for name, array in params.items()}
 
 
-def llama_of(weights, tokens, cache, config, inputs=lambda x, layer: x):
+def llama_of(weights, tokens, cache, config, inputs=lambda x, layer: x, heads_of=lambda x, kind: x):
     """Logits; (k, v) of each layer with what the cache had; and what was seen on the way.
 
     inputs: a function of the input of every linear layer in the blocks, and of its name.
+    heads_of: a function of what attention takes, (B, heads, T, d), and of its kind: "q", "k" or "v".
     seen: "hidden", the states after the embedding and after each layer; "queries" of each layer, (B, K, R, T, d).
     """
     B, T = tokens.shape
@@ -64,6 +65,7 @@ def llama_of(weights, tokens, cache, config, inputs=lambda x, layer: x):
         h = norm("input_layernorm", x)
         q, k, v = (linear(f"self_attn.{name}_proj", h) for name in "qkv")
         q, k, v = rotated(_heads_first(q, heads, d)), rotated(_heads_first(k, K, d)), _heads_first(v, K, d)
+        q, k, v = (heads_of(part, kind) for part, kind in zip((q, k, v), "qkv", strict=True))
         if cache:
             k, v = _joined(lift(cache[layer][0]), k), _joined(lift(cache[layer][1]), v)
         grown.append((k, v))

@@ -118,12 +118,12 @@ def llm_int8_matmul(x, q, scale, threshold, weight=None):
 
 
 def lwc(groups, gamma, beta, bits):
-    scale, zero_point, _ = _clipped(groups, gamma, beta, bits)
+    scale, zero_point, _ = clipped_grid(groups, gamma, beta, bits)
     return grids.fake_quantize(groups, scale, zero_point, 0, 2**bits - 1)
 
 
 def lwc_vjp(g, groups, gamma, beta, bits):
-    (scale, zero_point, slopes), n = _clipped(groups, gamma, beta, bits), 2**bits - 1
+    (scale, zero_point, slopes), n = clipped_grid(groups, gamma, beta, bits), 2**bits - 1
     t = elementwise(lambda v, s: rounded(v / s), "float32", groups, scale)
     inside = elementwise(lambda v, z: 0 <= nearest_even(v) + z <= n, "bool", t, zero_point)
 
@@ -135,7 +135,7 @@ def lwc_vjp(g, groups, gamma, beta, bits):
     return bounded_list([lift(masked(g, inside)), *logits])
 
 
-def _clipped(groups, gamma, beta, bits):
+def clipped_grid(groups, gamma, beta, bits):
     """Scale and zero point of each group, and what its step moves with each logit."""
     n, found = 2**bits - 1, [[], [], [], []]
     for row, upper, lower in zip(rows(groups), gamma.data, beta.data, strict=True):
