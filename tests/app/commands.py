@@ -44,24 +44,27 @@ def decoded(directory):
     checkpoint = open_checkpoint(directory)
     for layer in linear_names(checkpoint.config):
         if layer in checkpoint.schemes:
-            yield layer, _decode(checkpoint, layer, checkpoint.schemes[layer])
+            prefix = f"{layer}.weight_"
+            parts = [name.removeprefix(prefix) for name in checkpoint.tensors if name.startswith(prefix)]
+            tensors = {part: checkpoint.read(prefix + part) for part in parts}
+            q, scale, zero_point = decode(tensors, checkpoint.schemes[layer])
+            scale, zero_point = (
+                np.repeat(np.broadcast_to(value, (len(q), value.shape[1])), q.shape[1] // value.shape[1], axis=1)
+                for value in (scale, zero_point)
+            )
+            yield layer, (q - zero_point).astype(np.float32) * scale
 
 
-def _decode(checkpoint, layer, scheme):
-    rows, columns = checkpoint.read(f"{layer}.weight_shape")
-    q = _codes(checkpoint.read(f"{layer}.weight_packed"), scheme.bits, columns)
-    scale = checkpoint.read(f"{layer}.weight_scale").reshape(-1, 1) if scheme.strategy == "tensor" else None
-    scale = checkpoint.read(f"{layer}.weight_scale") if scale is None else scale
+def decode(tensors, scheme):
+    """Codes int64 (rows, columns), scale and zero point (rows or 1, groups) of packed, scale, shape and zero_point."""
+    rows, columns = tensors["shape"]
+    q = _codes(tensors["packed"], scheme.bits, columns)
+    scale = tensors["scale"].reshape(-1, 1) if scheme.strategy == "tensor" else tensors["scale"]
     zero_point = np.zeros(scale.shape, np.int64)
     if not scheme.symmetric:
-        stored = checkpoint.read(f"{layer}.weight_zero_point")
-        packed = scheme.strategy != "tensor"
+        stored, packed = tensors["zero_point"], scheme.strategy != "tensor"
         zero_point = _codes(stored.T, scheme.bits, rows).T if packed else stored.reshape(1, 1).astype(np.int64)
-    scale, zero_point = (
-        np.repeat(np.broadcast_to(value, (rows, value.shape[1])), columns // value.shape[1], axis=1)
-        for value in (scale, zero_point)
-    )
-    return (q - zero_point).astype(np.float32) * scale
+    return q, scale, zero_point
 
 
 def _codes(words, bits, length):

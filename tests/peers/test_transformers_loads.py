@@ -12,6 +12,7 @@ from refq.jobs.model import load_model
 from refq.jobs.perplexity import perplexity
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from tests.app.altered import write_altered
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("default")]  # their warnings are theirs
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -91,3 +92,11 @@ def test_codebooks_are_refused(data, tmp_path, loader):
     quantize_model(data / "models" / "stories260K", tmp_path / "out", refq_fast, Options(4, "channel", method="kmeans"))
     with pytest.raises(OSError, match=r"no file named model.safetensors, or pytorch_model.bin, found"):
         getattr(transformers, loader).from_pretrained(tmp_path / "out")
+
+
+@pytest.mark.parametrize("loader", ["AutoModelForCausalLM", "LlamaForCausalLM"])
+def test_altered_inputs_are_refused(tmp_path, loader):
+    """What transforms its inputs must not be loaded by a program that would leave the transforms away."""
+    write_altered(tmp_path)
+    with pytest.raises(OSError, match=r"no file named model.safetensors, or pytorch_model.bin, found"):
+        getattr(transformers, loader).from_pretrained(tmp_path / "altered")
