@@ -138,7 +138,8 @@ def _report_text(report):
     ]
     worst = [(row["name"], row["format"], row["sqnr_db"], row["max_error"]) for row in report["worst"]]
     text = table(("kind", "tensors", "bits/weight", "before", "after"), kinds)
-    text += "\n\n" + table(("worst by SQNR", "format", "dB", "largest error"), worst)
+    if worst:
+        text += "\n\n" + table(("worst by SQNR", "format", "dB", "largest error"), worst)
     if report["fallback"]:
         names = by_kind(name.removesuffix(".weight") for name in report["fallback"])
         text += "\n\nper channel, because the group size does not divide them:"

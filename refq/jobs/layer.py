@@ -26,6 +26,7 @@ class Source(NamedTuple):
     grids: layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known already.
     inputs: layer name -> (scale, zero_point), each (1,), of the layers whose input has a static grid.
     reassemblies: layer name -> (members, sizes, divisors), of those whose input is reassembled.
+    original: the checkpoint that figures are measured from; None for that of the weights.
     """
 
     checkpoint: Checkpoint
@@ -34,6 +35,7 @@ class Source(NamedTuple):
     grids: dict = {}
     inputs: dict = {}
     reassemblies: dict = {}
+    original: Checkpoint | None = None
 
 
 def pieces(unit, source, errors):
@@ -90,7 +92,8 @@ def _quantized(unit, source, errors):
         groups = engine.to_groups(w, group_size)
         scale, zero_point = one or (known and tuple(part[slice(*rows)] for part in known)) or fit(groups)
         q = engine.quantize(groups, scale, zero_point, qmin, qmax)
-        far = figures.sums(groups, engine.dequantize(q, scale, zero_point))
+        before = groups if source.original is None else _rows(source.original, unit.name, *rows).reshape(groups.shape)
+        far = figures.sums(before, engine.dequantize(q, scale, zero_point))
         return engine.pack_compressed_tensors(q.reshape(w.shape), bits), far, (scale[..., 0], zero_point[..., 0])
 
     fitted = []

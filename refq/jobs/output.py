@@ -3,6 +3,7 @@
 .OUT.partial/lock      held by the process that writes; the kernel lets go of it when that is killed
 .OUT.partial/journal   see journal.py
 .OUT.partial/state     where a training run stands, see training_state.py, or a text, see sample.py; .new: the next one
+.OUT.partial/blocks/   blocks that are solved, see solved.py, and hidden states before the next one
 .OUT.partial/model/    the future OUT; a file lies in it
 .OUT.partial/old/      what OUT was, for the moment between two renames
 """
@@ -78,7 +79,7 @@ def claim(out):
 
 def clear(room):
     """Remove what a run left behind, but hold on to the lock."""
-    for name in ("model", "journal", "state", "state.new", "old"):
+    for name in ("model", "journal", "state", "state.new", "blocks", "old"):
         path = os.path.join(room, name)
         shutil.rmtree(path) if os.path.isdir(path) else _unlink(path)
 

@@ -69,8 +69,13 @@ def plan_model(model, out, options=Options(), replace=False):  # noqa: B008 (imm
     """
     output.check_paths(model, out, replace)
     checkpoint, _, _, shards = _checked(model, options)
-    rows = [_planned(checkpoint, unit, layout.spans) for units, layout in shards.values() for unit in units]
-    return {"tensors": rows, "disk": bytes_needed(checkpoint, shards), "memory": memory_bound(checkpoint)}
+    disk = bytes_needed(checkpoint, shards)
+    return {"tensors": planned(checkpoint, shards), "disk": disk, "memory": memory_bound(checkpoint)}
+
+
+def planned(checkpoint, shards):
+    """What becomes of every tensor, as plan_model tells it."""
+    return [_planned(checkpoint, unit, layout.spans) for units, layout in shards.values() for unit in units]
 
 
 def run_record(options, inputs):
@@ -148,6 +153,8 @@ def write_small_files(checkpoint, schemes, shards, model, digests, attention=Att
     raw = parse_json(read_small(checkpoint.directory, "config.json", digests["config.json"]), path, CheckpointError)
     raw.pop("torch_dtype", None)
     raw |= {"dtype": "float32", "quantization_config": quantization}
+    if raw.get("tie_word_embeddings") and not checkpoint.config["tie_word_embeddings"]:
+        raw["tie_word_embeddings"] = False  # a rotated model has a head of its own
     output.write_file(os.path.join(model, "config.json"), _pretty(raw))  # last: without it nothing loads
 
 

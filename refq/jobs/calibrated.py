@@ -1,0 +1,211 @@
+"""Quantize a model with methods that look at a text: block by block, in bounded memory, and resumable."""
+
+import hashlib
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from refq.errors import RefqError, UsageError
+from refq.files.checkpoint import llama_tensors, open_checkpoint
+from refq.files.input_activations import Inputs
+from refq.files.reassembled import Attention
+from refq.files.tokenizer import open_tokenizer
+from refq.jobs import output, solved
+from refq.jobs.corpus import batch_at
+from refq.jobs.inputs import check_inputs
+from refq.jobs.layer import Source
+from refq.jobs.methods.block import Settings
+from refq.jobs.methods.recipe import blocks_together, needs_text
+from refq.jobs.plan import plan_files, plan_schemes
+from refq.jobs.progress import say, size
+from refq.jobs.quantize import begin, is_finished, planned, run_record, write_small_files
+from refq.jobs.shards import plan_shards, write_shards
+from refq.jobs.solving import solve_blocks
+from refq.jobs.text import cut_documents, read_documents
+
+COMPARABLE = {"rtn", "gptq", "lwc", "correction", "tuning", "int8"}  # whose weights are meant to be near the model's
+
+
+class Calibration(NamedTuple):
+    """What decides a calibrated model beside Options. (Threads, engine and budgets do not.)
+
+    steps: of refq.jobs.methods.recipe.
+    activations: bits of the inputs of quantized layers, and of queries, keys and values; None for floats.
+    sequences, context: how much of the text is used, and how many tokens at a time.
+    seed: which windows of the text, and what a method draws.
+    """
+
+    steps: tuple
+    activations: int | None = None
+    sequences: int = 16
+    context: int = 256
+    seed: int = 0
+
+
+class Run(NamedTuple):
+    """How a run is carried out, which does not decide its bytes.
+
+    resume, overwrite: as quantize_model has them.
+    states_memory: bytes of hidden states that are kept in memory; beyond them they are in files.
+    """
+
+    resume: bool = False
+    overwrite: bool = False
+    states_memory: int = 2**30
+
+
+def quantize_calibrated(model, out, engine, options, calibration, text=None, run=Run()):  # noqa: B008 (immutable)
+    """Write a low-bit copy of a model directory by methods that need more than one tensor at a time.
+
+    Parameters
+        model, out: as quantize_model takes them.
+        engine: refq or refq_fast.
+        options: Options, of method "affine".
+        calibration: Calibration.
+        text: path of a UTF-8 file; None where no step needs one.
+        run: Run.
+    Returns
+        written: False if `out` was complete already.
+    Raises
+        UsageError, GroupSizeError: settings that this model or text cannot take.
+        FileError: a model, a text, or a run to resume, that is not as it should be.
+        OSError: the disk refused; what was finished is kept for `resume`.
+    """
+    target = output.check_paths(model, out, run.resume or run.overwrite)
+    checkpoint = open_checkpoint(model)
+    schemes, attention = plan_calibrated(checkpoint, options, calibration)
+    digests, _ = check_inputs(checkpoint)
+    tokens, read = _windows(checkpoint, calibration, text)
+    chosen = calibration._asdict() | {
+        "steps": [{"method": method} | how._asdict() for method, how in calibration.steps]
+    }
+    record = run_record(options, digests | read) | {"calibration": chosen}
+    needed = disk_needed(checkpoint, calibration, run)
+    say(f"about {size(memory_needed(checkpoint, calibration, run))} of memory and {size(needed)} of disk are needed")
+    with output.claim(target) as room:
+        output.check_paths(model, out, run.resume or run.overwrite)
+        if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
+            output.discard(room)
+            return False
+        with output.disk_errors(target, needed):
+            output.check_space(room, target, needed)
+            done = begin(room, record, run.resume)
+            settings = _settings(engine, checkpoint, schemes, options, attention, calibration)
+            try:
+                names, errors = solve_blocks(room, checkpoint, settings, calibration, tokens, run, done)
+                written = solved.as_checkpoint(checkpoint, os.path.join(room, "blocks"), names, schemes)
+                same_weights = all(step.method in COMPARABLE for step in calibration.steps)
+                source = Source(None, engine, options, original=checkpoint if same_weights else None)
+                if errors:
+                    output.write_file(os.path.join(room, "model", "solving.csv"), _csv(errors))
+                _write(room, written, source, record, done, attention, digests)
+            except RefqError:
+                output.discard(room)  # the input is at fault: there is nothing to continue
+                raise
+            output.publish(room, target, run.overwrite)
+    return True
+
+
+def plan_calibrated(checkpoint, options, calibration):
+    """Which layers are quantized, and how, after all checks that need no weights.
+
+    Returns
+        schemes: layer name -> Scheme.
+        attention: Attention.
+    """
+    methods, bits = [step.method for step in calibration.steps], calibration.activations
+    if bits is not None and not 2 <= bits <= 16:
+        raise UsageError(f"--activations {bits}; 2..16 is supported")
+    if "int8" in methods and (options.bits, options.group_size, options.symmetric) != (8, "channel", True):
+        raise UsageError("int8 is LLM.int8(): it needs --bits 8 --group-size channel --symmetric")
+    if "int8" in methods and (bits is not None or len(methods) > 1):
+        raise UsageError("int8 has inputs of 8 bits of its own: it goes with no --activations and no other method")
+    positions = checkpoint.config["max_position_embeddings"]
+    if not 2 <= calibration.context <= positions:
+        raise UsageError(f"--context {calibration.context}; this model takes 2..{positions}")
+    schemes = plan_schemes(checkpoint, options)
+    if bits is not None:
+        schemes = {layer: scheme._replace(inputs=Inputs(bits, "token")) for layer, scheme in schemes.items()}
+    online = any(step.method == "rotation" and step.how.online for step in calibration.steps)
+    return schemes, Attention(bits, online and bits is not None)
+
+
+def plan_solved(model, out, options, calibration, run=Run()):  # noqa: B008 (immutable)
+    """What quantize_calibrated would do, with nothing read but headers: see plan_model. Reassembly is not known yet."""
+    output.check_paths(model, out, run.resume or run.overwrite)
+    checkpoint = open_checkpoint(model)
+    schemes, attention = plan_calibrated(checkpoint, options, calibration)
+    rows = planned(checkpoint, plan_shards(plan_files(checkpoint, schemes, attention), run_record(options, {})))
+    disk, memory = disk_needed(checkpoint, calibration, run), memory_needed(checkpoint, calibration, run)
+    return {"tensors": rows, "disk": disk, "memory": memory}
+
+
+def memory_needed(checkpoint, calibration, run):
+    """Bytes, roughly: ourselves, the largest tensor, the blocks in work six times over, Hessians, and hidden states."""
+    config = checkpoint.config
+    shapes = llama_tensors(config)
+    block = sum(int(np.prod(shape)) for name, shape in shapes.items() if name.startswith("model.layers.0."))
+    hessian = max(shape[1] for name, shape in shapes.items() if name.endswith("_proj.weight")) ** 2
+    largest = max(int(np.prod(shape)) for shape in shapes.values())
+    states = min(_state_bytes(checkpoint, calibration), run.states_memory)
+    work = (
+        6 * block * blocks_together(calibration.steps)
+        + 6 * hessian
+        + 12 * calibration.context * config["intermediate_size"]
+    )
+    return 250_000_000 + 4 * max(largest * 2, work) + states
+
+
+def disk_needed(checkpoint, calibration, run):
+    """Bytes at most: the blocks as floats, the output, and hidden states beyond their budget."""
+    weights = 4 * sum(int(np.prod(info.shape)) for _, info in checkpoint.tensors.values())
+    return int(2.5 * weights) + max(0, _state_bytes(checkpoint, calibration) - run.states_memory) + 2**24
+
+
+def _state_bytes(checkpoint, calibration):
+    if not needs_text(calibration.steps):
+        return 0
+    chains = 2 + (blocks_together(calibration.steps) > 1)
+    return 4 * chains * calibration.sequences * calibration.context * checkpoint.config["hidden_size"]
+
+
+def _windows(checkpoint, calibration, text):
+    """Tokens (sequences, context) of the text, and its digest; None where none is needed."""
+    if not needs_text(calibration.steps):
+        if text is not None:
+            raise UsageError("--calibration is given, and no step of the recipe looks at a text")
+        return None, {}
+    if text is None:
+        raise UsageError("--calibration FILE is needed: a text that looks like what the model will read")
+    whole, documents = read_documents(text)
+    tokens = cut_documents(documents, open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"]))
+    needed = (calibration.sequences + 1) * calibration.context
+    if len(tokens) < needed:
+        raise UsageError(f"{text}: it has {len(tokens)} tokens; {needed} are needed for that --sequences and --context")
+    windows, _, _ = batch_at(tokens, 0, calibration.sequences, calibration.context, calibration.seed, shift=False)
+    return windows, {"calibration": hashlib.sha256(whole.encode()).hexdigest()}
+
+
+def _recorded(calibration):
+    return calibration._asdict() | {
+        "steps": [{"method": step.method} | step.how._asdict() for step in calibration.steps]
+    }
+
+
+def _settings(engine, checkpoint, schemes, options, attention, calibration):
+    config = checkpoint.config | attention._asdict()
+    activations = None if calibration.steps[-1].method == "int8" else calibration.activations
+    return Settings(engine, config, schemes, options.range, activations)
+
+
+def _csv(errors):
+    return ("blocks,error\n" + "".join(f"{blocks},{error}\n" for blocks, error in errors)).encode()
+
+
+def _write(room, written, source, record, done, attention, digests):
+    checkpoint, schemes, grids, forms = written
+    source = source._replace(checkpoint=checkpoint, grids=grids, reassemblies=forms)
+    shards = plan_shards(plan_files(checkpoint, schemes, attention), record)
+    write_shards(room, shards, source, record, done)
+    write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), digests, attention)
