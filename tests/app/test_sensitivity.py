@@ -129,12 +129,11 @@ def test_only_the_blocks_from_the_altered_one_on_run(tiny, monkeypatch):
 
 
 def test_the_default_is_what_there_is(tiny, monkeypatch):
-    monkeypatch.setattr(job, "TOKENS", 70)
-    assert job.sensitivity(tiny, TEXT, refq, OPTIONS, 32).windows == 2
-    assert job.sensitivity(tiny, TEXT, refq, OPTIONS, 100).windows == 1
-    monkeypatch.setattr(job, "TOKENS", 10**9)
     length = len(open_tokenizer(tiny, 258).encode(TEXT.read_text(encoding="utf-8")))
-    assert job.sensitivity(tiny, TEXT, refq, OPTIONS, 256).windows == length // 256
+    monkeypatch.setattr(job, "_compared", lambda engine, model, altered, windows: windows)
+    for most, context, windows in [(70, 32, 2), (70, 100, 1), (10**9, 256, length // 256)]:
+        monkeypatch.setattr(job, "TOKENS", most)
+        assert job.sensitivity(tiny, TEXT, refq, OPTIONS, context).shape == (windows, context)
 
 
 def test_rows_and_csv(tiny, tmp_path):
