@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,8 @@ settings.register_profile(
 )
 settings.register_profile("thorough", parent=settings.get_profile("refq"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("REFQ_HYPOTHESIS", "refq"))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background; children inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 DATA = (
     "models/stories260K",
     "models/llama-tokenizer-32k",
