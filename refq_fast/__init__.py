@@ -54,6 +54,7 @@ from refq_fast.training.smooth import (
     soft_fake_quantize,
     soft_fake_quantize_vjp,
 )
+from refq_fast.training.finetune import finetune_gradients, finetune_step
 from refq_fast.training.step import kd_gradients, kd_step
 from refq_fast.training.top_k import top_k_log_probs
 from refq_fast.training.weight_clipping import lwc, lwc_vjp

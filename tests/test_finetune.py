@@ -5,7 +5,6 @@ import pytest
 
 import refq
 import refq_fast
-from refq import tape
 from refq.training.codebook_student import (
     CODEBOOK,
     INDEX,
@@ -15,7 +14,6 @@ from refq.training.codebook_student import (
     quantized_names,
     start_student,
     used_weights,
-    weights_on_tape,
 )
 from refq.training.finetune import finetune_gradients, finetune_step, mean_pooled, mean_pooled_vjp
 from tests.laws.models import seeded_bert, seeded_model, wide
@@ -49,7 +47,7 @@ def along(params, name, config, batch, engine=refq):
         weights = used_weights(params, engine)
         place = name.removesuffix(CODEBOOK)
         weights[place] = refq.codebook_lookup(params[place + INDEX], codebook)
-        return finetune_gradients(weights, batch, config, "sum", engine)[0]
+        return finetune_gradients(weights, batch, config, {}, engine)[0]["losses"]["loss"]
 
     h, codebook, found = 1e-5, half(params[name]), []
     for entry in np.ndindex(*codebook.shape):
@@ -65,8 +63,8 @@ def along(params, name, config, batch, engine=refq):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_of_a_centroid(engine, name, task):
     (params, config), batch = student(name), BATCH | TASKS[task]
-    _, sums, _ = finetune_gradients(params, batch, config, "sum", engine)
-    _, means, _ = finetune_gradients(params, batch, config, "mean", engine)
+    _, sums = finetune_gradients(params, batch, config, {"reduce": "sum"}, engine)
+    _, means = finetune_gradients(params, batch, config, {"reduce": "mean"}, engine)
     layer = "encoder.layer.0.attention.self.query.weight"
     for place in (WORDS, layer, "embeddings.token_type_embeddings.weight"):
         numeric = along(params, place + CODEBOOK, config, batch)
@@ -81,11 +79,11 @@ def test_rows_outside_the_batch_have_no_gradient_but_are_counted():
     params, config = student("bert")
     batch = BATCH | TASKS["classification"]
     weights = used_weights(params, refq)
-    _, dense, _ = finetune_gradients(weights, batch, config, "mean", refq)
+    _, dense = finetune_gradients(weights, batch, config, {"reduce": "mean"}, refq)
     seen = np.isin(np.arange(11), TOKENS)
     assert not dense[WORDS][~seen].any(), "word 6 is in no sentence"
     assert dense[WORDS][np.unique(TOKENS[BATCH["mask"]])].any(axis=1).all()
-    _, found, _ = finetune_gradients(params, batch, config, "mean", refq)
+    _, found = finetune_gradients(params, batch, config, {"reduce": "mean"}, refq)
     for c in range(4):
         members = params[WORDS + INDEX] == c
         assert members[~seen].any()
@@ -97,27 +95,22 @@ def test_rows_outside_the_batch_have_no_gradient_but_are_counted():
 def test_tied_embeddings_of_a_llama_add_both_uses(engine, reduce):
     weights, config = seeded_model(3, tied=True)
     params = start_student(wide(weights), "kmeans", 2, draws(2), refq)
-    name, tokens, targets = "model.embed_tokens.weight", TOKENS[:, :4], TOKENS[:, 1:]
-
-    def gradient(params, tied=True):
-        ops = tape.lift(engine)
-        used, leaves = weights_on_tape(params, as_stored(params, engine), reduce, engine)
-        head = {} if tied else {"lm_head.weight": tape.Tensor(used[name].value)}
-        losses = ops.cross_entropy(engine.llama_forward(used | head, tokens, config, ops), targets)
-        kept = [used[name], leaves.get(name + CODEBOOK, used[name]), *head.values()]
-        return tape.backward([(losses, np.ones(losses.shape))], kept)
-
-    dense, found = gradient(params)
-    embedding, _, head = gradient(params, tied=False)
-    np.testing.assert_allclose(dense, embedding + head)
+    name, batch = "model.embed_tokens.weight", {"tokens": TOKENS[:, :4], "targets": TOKENS[:, 1:]}
+    batch["mask"] = batch["tokens"] > 0
+    report, gradients = finetune_gradients(params, batch, config, {"reduce": reduce}, engine)
+    untied = used_weights(params, engine)
+    untied["lm_head.weight"] = untied[name]
+    _, apart = finetune_gradients(untied, batch, config, {}, engine)
+    dense, found = report["used"][name], gradients[name + CODEBOOK]
+    np.testing.assert_allclose(dense, apart[name] + apart["lm_head.weight"], atol=1e-15)
     for c in range(4):
         members = params[name + INDEX] == c
-        expected = (embedding + head)[members].sum() / (members.sum() if reduce == "mean" else 1)
+        expected = dense[members].sum() / (members.sum() if reduce == "mean" else 1)
         np.testing.assert_allclose(found[0, c], expected)
 
     def loss(codebook):
         used = used_weights(params, engine) | {name: refq.codebook_lookup(params[name + INDEX], codebook)}
-        return engine.cross_entropy(engine.llama_forward(used, tokens, config), targets).sum()
+        return finetune_gradients(used, batch, config, {}, engine)[0]["losses"]["loss"]
 
     h, step, codebook = 1e-5, np.array([[0.3, -1, 0.5, 0.2]]), params[name + CODEBOOK]
     far, near = (loss(codebook + k * h * step) - loss(codebook - k * h * step) for k in (2, 1))
@@ -189,8 +182,8 @@ def test_requantized_weights_get_the_gradient_straight_through(engine):
     assert {name, name + CODEBOOK} <= params.keys()
     assert not any(key.endswith(INDEX) for key in params)
     batch = BATCH | TASKS["classification"]
-    _, used, stored = finetune_gradients(params, batch, config, "mean", engine)
-    _, dense, _ = finetune_gradients(used_weights(params, engine), batch, config, "mean", engine)
+    report, used = finetune_gradients(params, batch, config, {}, engine)
+    _, dense = finetune_gradients(used_weights(params, engine), batch, config, {"reduce": "mean"}, engine)
     assert used.keys() == dense.keys() == {key for key in params if not key.endswith(CODEBOOK)}
     for key, g in dense.items():
         np.testing.assert_allclose(used[key], g)
@@ -198,7 +191,7 @@ def test_requantized_weights_get_the_gradient_straight_through(engine):
     for key in (WORDS, name):
         _, codebook, index = refq.ste_requantize(params[key].reshape(1, -1), params[key + CODEBOOK])
         np.testing.assert_array_equal(new[key + CODEBOOK], half(codebook))
-        np.testing.assert_array_equal(stored[key + INDEX].reshape(1, -1), index)
+        np.testing.assert_array_equal(report["stored"][key + INDEX].reshape(1, -1), index)
         assert (new[key] != params[key]).any()
     np.testing.assert_array_equal(used_weights(new, engine)[name], used_weights(as_stored(new, engine), engine)[name])
 

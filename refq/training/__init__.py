@@ -17,6 +17,7 @@ from refq.training.features import (
     squared_error,
     squared_error_vjp,
 )
+from refq.training.finetune import finetune_gradients, finetune_step
 from refq.training.gradient_l1 import (
     first_order_bound,
     gradient_l1,
@@ -128,4 +129,6 @@ __all__ = [
     "ov_freeze",
     "kd_gradients",
     "kd_step",
+    "finetune_gradients",
+    "finetune_step",
 ]

@@ -34,12 +34,18 @@ def terms(losses):
 def numbers(recipe):
     """Each by the rule of the function that takes it, before any step, and whether that function is called or not."""
     own = recipe["float_learning_rate"] is not None
-    for name in ["learning_rate", "scale_learning_rate"] + ["float_learning_rate"] * own:
+    for name in ["scale_learning_rate"] + ["float_learning_rate"] * own:
         optimizers.rates(recipe[name], recipe["weight_decay"], np.float32, name)
-    optimizers.adam(1, recipe["betas"], recipe["eps"], np.dtype(np.float32))
+    adamw(recipe)
     optimizers.below_1("momentum", recipe["momentum"])
     optimizers.at_least_0("gradient_l1", recipe["gradient_l1"])
     arguments.moderate("temperature", recipe["temperature"])
+
+
+def adamw(recipe):
+    """Rate, decay, betas and eps."""
+    optimizers.rates(recipe["learning_rate"], recipe["weight_decay"], np.float32)
+    optimizers.adam(1, recipe["betas"], recipe["eps"], np.dtype(np.float32))
 
 
 def batch(batch, losses):

@@ -10,7 +10,6 @@ gradient of 0 and counts as a member; a weight that is used twice, as a tied hea
 import numpy as np
 
 from refq.errors import GridError
-from refq.tape import Tensor, record
 
 CODEBOOK, INDEX = "_codebook", "_index"
 SCHEMES = ("kmeans", "kmeans_optimal", "linear_mean", "linear_round")
@@ -78,37 +77,14 @@ def start_student(weights, scheme, bits, draws, ops, requantize=False):
 
 def used_weights(params, ops):
     """What the forward pass uses: weights, biases and norms by their names, all arrays."""
-    stored = as_stored(params, ops)
+    return looked_up(as_stored(params, ops), ops)
+
+
+def looked_up(stored, ops):
+    """The same, of a student as as_stored gives it."""
     weights = {name: value for name, value in stored.items() if not name.endswith((CODEBOOK, INDEX))}
     names = [name.removesuffix(INDEX) for name in stored if name.endswith(INDEX)]
     return weights | {n: ops.codebook_lookup(stored[n + INDEX], stored[n + CODEBOOK]) for n in names}
-
-
-def weights_on_tape(params, stored, reduce, ops):
-    """What the forward pass uses, as Tensors.
-
-    Parameters
-        params: as this file describes them.
-        stored: as_stored(params).
-        reduce: "mean" or "sum", what a codebook makes of the gradients of its members.
-        ops: the engine.
-    Returns
-        weights: dict, name -> Tensor, as used_weights.
-        leaves: dict, name of a parameter -> the Tensor whose gradient is its. That of a latent weight is the weight
-            that is used: the gradient passes straight through the requantization.
-    """
-    weights, leaves = {}, {}
-    for name, value in stored.items():
-        if name.endswith(CODEBOOK):
-            weight = name.removesuffix(CODEBOOK)
-            if weight in params:
-                leaves[weight] = weights[weight] = Tensor(ops.codebook_lookup(stored[weight + INDEX], value))
-            else:
-                leaves[name] = Tensor(params[name])
-                weights[weight] = _looked_up(stored[weight + INDEX], leaves[name], reduce, ops)
-        elif not name.endswith(INDEX):
-            leaves[name] = weights[name] = Tensor(value)
-    return weights, leaves
 
 
 def as_stored(params, ops):
@@ -131,9 +107,3 @@ def half(codebook):
         raise GridError(f"an entry of a codebook is {np.abs(codebook).max():.6g}; float16 ends at 65504")
     return rounded
 
-
-def _looked_up(index, codebook, reduce, ops):
-    def vjp(g, index, codebook):
-        return ops.codebook_lookup_vjp(g, index, half(codebook), reduce)
-
-    return record(lambda index, codebook: ops.codebook_lookup(index, half(codebook)), vjp, index, codebook)

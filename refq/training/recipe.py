@@ -42,6 +42,15 @@ TRANSITION = {
     "rule": "additive",  # or "multiplicative", "momentum"
 }
 LOTTERY = {"momentum": 0.99, "growth": "linear", "final": 1.0, "warmup": 0}
+FINETUNING = {
+    "reduce": "mean",  # what an entry makes of the gradients of its members; or "sum"
+    "learning_rate": 5e-5,
+    "weight_decay": 0.01,  # of matrices and codebooks
+    "betas": [0.9, 0.999],
+    "eps": 1e-8,
+    "clip": 1.0,  # or None
+    "steps": 300,  # the rate falls along a line, to 0 after the last one
+}
 CHOICES = {
     "quantizer": ("lsq", "straight_through", "soft"),
     "reduction": ("token_mean", "batchmean"),
@@ -49,6 +58,7 @@ CHOICES = {
     "schedule": ("cosine", "linear", "constant"),
     "scope": ("layer", "global"),
     "rule": ("additive", "multiplicative", "momentum"),
+    "reduce": ("mean", "sum"),
     "growth": ("constant", "linear", "sine"),
 }
 
@@ -62,16 +72,24 @@ def complete(recipe):
     >>> complete({"bits": 2})["optimizer"]
     'adamw'
     """
-    whole = _merged(RECIPE, recipe)
+    whole = with_defaults(RECIPE, recipe)
     arguments.terms(whole["losses"])
     arguments.numbers(whole)
     for name, defaults in (("transition", TRANSITION), ("lottery", LOTTERY)):
         if whole[name] is not None:
-            whole[name] = _merged(defaults, whole[name])
+            whole[name] = with_defaults(defaults, whole[name])
     return whole
 
 
-def _merged(defaults, given):
+def complete_finetuning(recipe):
+    """A recipe of finetune_step with the defaults for what it leaves out; refuses as `complete`."""
+    whole = with_defaults(FINETUNING, recipe)
+    arguments.adamw(whole)
+    return whole
+
+
+def with_defaults(defaults, given):
+    """`defaults` with what is given; refuses a setting that has no default, and a word that is no choice."""
     for name, value in given.items():
         if name not in defaults:
             raise GridError(f"recipe has no setting {name!r}; {', '.join(defaults)} are there")

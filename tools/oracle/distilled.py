@@ -72,12 +72,12 @@ def _slopes(weights, trained, batch, config, recipe):
     numbers = iter(settled(Array("float32", (len(numbers),), numbers)).data)
     terms, logits = {name: next(numbers) for name in terms}, logits._replace(data=[next(numbers) for _ in logits.data])
     chain = {name: [next(numbers) for _ in part] for name, part in chain.items()}
-    measured = _measured(lambda weights: terms_of(weights)[0]["loss"], weights, chain)
-    used = {name: weights[name]._replace(data=data) for name, data in measured.items()}
+    slopes = measured(lambda weights: terms_of(weights)[0]["loss"], weights, chain)
+    used = {name: weights[name]._replace(data=data) for name, data in slopes.items()}
     return terms, logits, used, hidden
 
 
-def _measured(loss, weights, chain):
+def measured(loss, weights, chain):
     """The slopes as differences, with the errors that a program by the chain rule has."""
     if QUICK.get():
         agree(loss, weights, chain)

@@ -23,7 +23,7 @@ ABOVE = 1000  # times eps: the smallest gradient that Adam is shown
 
 def kd_gradients(params, batch, config, recipe):
     found = distilled(params, batch, config, RECIPE | recipe)
-    return _parted([_report(found), _bounded(found.gradients)])
+    return parted([_report(found), bounded_arrays(found.gradients)])
 
 
 def kd_step(params, state, batch, config, recipe):
@@ -32,11 +32,11 @@ def kd_step(params, state, batch, config, recipe):
     found = distilled(params, batch, config, recipe)
     fixed = () if scheduled is None else {name + SCALE for name in found.codes}
     gradients = {name: g for name, g in found.gradients.items() if name not in fixed}
-    clipped, norm = _clipped(gradients, recipe["clip"])
+    short, norm = clipped(gradients, recipe["clip"])
     multiplier = _multiplier(recipe, step - 1)
     seen, now = _transitions(found.codes, state, recipe, scheduled, step)
     weights, moments = {}, {}
-    for name, g in clipped.items():
+    for name, g in short.items():
         rate = recipe["scale_learning_rate" if name.endswith(SCALE) else "learning_rate"]
         if name not in found.codes and not name.endswith(SCALE) and recipe["float_learning_rate"] is not None:
             rate = recipe["float_learning_rate"]
@@ -46,17 +46,17 @@ def kd_step(params, state, batch, config, recipe):
         if scheduled is not None and name in found.codes:
             rate = now["rates"][_scope(name, scheduled)].value.data[0]
         known = state.get("moments", {}).get(name)
-        weights[name], moments[name] = _optimized(name, params[name], g, known, rate, recipe | {"step": step})
+        weights[name], moments[name] = optimized(name, params[name], g, known, rate, recipe | {"step": step})
     lottery = {} if recipe["lottery"] is None else _settled(params, weights, found.codes, state, recipe, step)
-    new = params | _bounded(weights)
+    new = params | bounded_arrays(weights)
     _check_clear_after(new, found.codes, recipe)
-    report = _report(found) | {"gradients": _bounded(gradients), "norm": _number(norm), "transitions": seen}
-    report["learning_rate"] = _close(recipe["learning_rate"] * multiplier)
-    state = {"step": step, "moments": _bounded(moments), "codes": found.codes} | now | lottery
-    return _parted([new, state, report])
+    report = _report(found) | {"gradients": bounded_arrays(gradients), "norm": number(norm), "transitions": seen}
+    report["learning_rate"] = close(recipe["learning_rate"] * multiplier)
+    state = {"step": step, "moments": bounded_arrays(moments), "codes": found.codes} | now | lottery
+    return parted([new, state, report])
 
 
-def _clipped(gradients, limit):
+def clipped(gradients, limit):
     norm = sqrt(total([v * v for g in gradients.values() for v in g.data])) if gradients else Real(0)
     if limit is None or not gradients:
         return gradients, norm
@@ -100,7 +100,7 @@ def _scope(name, rule):
     return "all" if rule["scope"] == "global" else name
 
 
-def _optimized(name, w, g, known, rate, recipe):
+def optimized(name, w, g, known, rate, recipe):
     decay = 0 if name.endswith(SCALE) or len(w.shape) < 2 else recipe["weight_decay"]
     old, after = lift(w).data, []
     if recipe["optimizer"] == "sgd":
@@ -162,31 +162,31 @@ def _check_clear_after(new, codes, recipe):
 
 
 def _report(found):
-    losses = {name: _number(loss) for name, loss in found.losses.items()}
-    return {"losses": losses, "logits": bounded(found.logits), "codes": found.codes, "used": _bounded(found.used)}
+    losses = {name: number(loss) for name, loss in found.losses.items()}
+    return {"losses": losses, "logits": bounded(found.logits), "codes": found.codes, "used": bounded_arrays(found.used)}
 
 
-def _bounded(arrays):
+def bounded_arrays(arrays):
     return {name: bounded(array) for name, array in arrays.items()}
 
 
-def _number(real):
+def number(real):
     """A float64 number without axes, with the error that a float32 computation of it has."""
     value, within = bounded(Array("float32", (), [real]))
     return Bounded(value._replace(dtype="float64"), within)
 
 
-def _close(value):
+def close(value):
     exact = rounded(Fraction(value), "float64")
     return Bounded(Array("float64", (), [exact]), Array("float32", (), [rounded(abs(exact) * optimizers.CLOSE)]))
 
 
-def _parted(value):
+def parted(value):
     """An object or a list with results in it, as one result: the values, and the bounds in the same places."""
     if isinstance(value, dict):
-        parts = {name: _parted(item) for name, item in value.items()}
+        parts = {name: parted(item) for name, item in value.items()}
         return Bounded({n: p.value for n, p in parts.items()}, {n: p.within for n, p in parts.items()})
     if isinstance(value, list):
-        parts = [_parted(item) for item in value]
+        parts = [parted(item) for item in value]
         return Bounded([p.value for p in parts], [p.within for p in parts])
     return value if isinstance(value, Bounded) else Bounded(value, None)

@@ -11,13 +11,18 @@ def codebook_lookup(index, codebook):
 
 
 def codebook_lookup_vjp(g, index, codebook, reduce="mean"):
+    return bounded(lookup_slopes(lift(g), index, codebook, reduce))
+
+
+def lookup_slopes(g, index, codebook, reduce):
+    """The sums or means of Reals over the members of each entry."""
     members = [[] for _ in codebook.data]
-    for value, place in zip(lift(g).data, _places(index, codebook), strict=True):
+    for value, place in zip(g.data, _places(index, codebook), strict=True):
         members[place].append(value)
     sums = [total(some) if some else Real(0) for some in members]
     if reduce == "mean":
         sums = [whole / Real(max(len(some), 1)) for whole, some in zip(sums, members, strict=True)]
-    return bounded(Array("float32", codebook.shape, sums))
+    return Array("float32", codebook.shape, sums)
 
 
 def codebook_matmul(x, packed, codebook, bits):
