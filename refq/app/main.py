@@ -21,7 +21,7 @@ VERBS = {
     "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
     "evaluate": "Score a set of questions or sentences with a model.",
-    "analyze": "Look inside a model: its sensitive layers, its gradients in training.",
+    "analyze": "Look inside a model: its sensitive layers, its gradients.",
     "plot": "Draw the weights of a model, and what codebooks keep of them.",
     "generate": "Continue a prompt.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
