@@ -1,5 +1,7 @@
 """The argument checks, one per rule. Both packages call these, so their errors cannot diverge."""
 
+import math
+
 import numpy as np
 
 from refq.errors import DtypeError, FormatError, GridError, GroupSizeError, NonFiniteError, ShapeError
@@ -18,7 +20,7 @@ def as_float(name, x):
 def as_float_like(name, value, x):
     """`value` in the dtype of `x`: a Python number is converted, an array must already have it."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return x.dtype.type(value)
+        return x.dtype.type(number(name, value))
     value = np.asarray(value)
     if value.dtype != x.dtype:
         raise DtypeError(f"{name} is {value.dtype}; {x.dtype} is needed, as its partner has")
@@ -37,7 +39,7 @@ def grid_arguments(x, scale, zero_point, qmin, qmax):
 def code_arguments(q, scale, zero_point):
     """The arguments of dequantize, each by its rule; a scale without a dtype is float32."""
     q = within_limit("q", as_integer("q", q))
-    scale = as_float("scale", np.float32(scale) if type(scale) in (int, float) else scale)
+    scale = as_float("scale", np.float32(number("scale", scale)) if type(scale) in (int, float) else scale)
     broadcasts("scale", scale, q.shape)
     return q, grid_scale(scale, scale), grid_zero_point(zero_point, q.shape)
 
@@ -163,6 +165,13 @@ def has_axis(name, value):
     return value
 
 
+def last_axis(name, value):
+    """At least one axis, and something on it."""
+    if value.ndim == 0 or value.shape[-1] == 0:
+        raise ShapeError(f"{name} has shape {value.shape}; a last axis of length 1 or more is needed")
+    return value
+
+
 def count(name, value):
     """An integer, 0 or more."""
     if integer(name, value) < 0:
@@ -196,30 +205,6 @@ def preset_arguments(groups, bits):
     return groups, bit_width(bits)
 
 
-def codebook_arguments(x, scale, codebook):
-    """The arguments of codebook_quantize, each by its rule."""
-    x = as_float("x", x)
-    scale = grid_scale(scale, x)
-    codebook = table(as_float_like("codebook", codebook, x))
-    return finite("x", x), scale, codebook
-
-
-def codebook_codes(q, scale, codebook):
-    """The arguments of codebook_dequantize, each by its rule."""
-    codebook = table(as_float("codebook", codebook))
-    q = within("q", as_integer("q", q), 0, codebook.size - 1).astype(np.uint8, copy=False)
-    scale = as_float_like("scale", scale, codebook)
-    broadcasts("scale", scale, q.shape)
-    return q, grid_scale(scale, scale), codebook
-
-
-def table(codebook):
-    """A codebook: one axis, 2 to 256 finite entries in any order."""
-    if codebook.ndim != 1 or not 2 <= codebook.size <= 256:
-        raise ShapeError(f"codebook has shape {codebook.shape}; one axis of 2 to 256 entries is needed")
-    return finite("codebook", codebook)
-
-
 def range_width(width):
     """The width of a range must be finite."""
     if width.size and not np.isfinite(width.max()):
@@ -243,3 +228,13 @@ def integer(name, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise DtypeError(f"{name} is {type(value).__name__}; an integer is needed")
     return int(value)
+
+
+def number(name, value):
+    """A Python or NumPy number, as a Python float; infinite if it is an integer beyond all of those."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

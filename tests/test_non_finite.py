@@ -1,8 +1,12 @@
-"""NaN and infinity in the operations: no error, nothing of them in another row, and no row that loses its NaN."""
+"""NaN and infinity in the operations: no error, nothing of them in another row, and no row that loses its NaN.
+
+Where no infinity is taken, an integer beyond all floats is refused as one.
+"""
 
 import numpy as np
 import pytest
 
+from refq.errors import GridError
 from tests.support import both, law
 
 ROWS = {  # the arguments whose rows are computed by themselves, and how many results have the same rows
@@ -64,3 +68,26 @@ def _rows(name, arguments, found, results):
     first = next(arguments[key] for key in ("q", "logits", "gate", "x") if key in arguments)
     count = int(np.prod(first.shape[:2] if "attention" in name else first.shape[:-1]))
     return [part.reshape(count, -1) for part in found[:results]]
+
+
+X, Q, TABLE = np.float32([0.5, 1]), np.int32([1, 2]), np.float32([0, 1])
+BEYOND = {  # calls with a number that is too large
+    "quantize": lambda engine, number: engine.quantize(X, number, 0, -8, 7),
+    "quantize in float64": lambda engine, number: engine.quantize(X.astype(np.float64), number, 0, -8, 7),
+    "dequantize": lambda engine, number: engine.dequantize(Q, number, 0),
+    "fake_quantize": lambda engine, number: engine.fake_quantize(X, number, 0, -8, 7),
+    "codebook_quantize": lambda engine, number: engine.codebook_quantize(X, number, TABLE),
+    "codebook_dequantize": lambda engine, number: engine.codebook_dequantize(Q - 1, number, TABLE),
+    "percentile": lambda engine, number: engine.percentile(X, -8, 7, percent=number),
+    "sqnr": lambda engine, number: engine.sqnr(X, -8, 7, gamma=number),
+    "aimet_sqnr_range": lambda engine, number: engine.aimet_sqnr_range(X, gamma=number),
+    "rms_norm": lambda engine, number: engine.rms_norm(X, X, number),
+}
+
+
+@both
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", BEYOND)
+def test_an_integer_beyond_all_floats_is_refused(engine, name, sign):
+    with pytest.raises(GridError, match="inf"):
+        BEYOND[name](engine, sign * 10**400)

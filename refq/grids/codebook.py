@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refq import checks
+from refq.grids import arguments
 
 
 def codebook_quantize(x, scale, codebook):
@@ -27,7 +27,7 @@ def codebook_quantize(x, scale, codebook):
     Source: our choice; the decision by midpoints is that of bitsandbytes.
     Spec: codebook_quantize
     """
-    x, scale, codebook = checks.codebook_arguments(x, scale, codebook)
+    x, scale, codebook = arguments.codebook_arguments(x, scale, codebook)
     with np.errstate(over="ignore"):
         t = x / scale
     return nearest(t, codebook)
@@ -55,7 +55,7 @@ def codebook_dequantize(q, scale, codebook):
     Source: Dettmers et al. 2023 (2305.14314), section 2.
     Spec: codebook_dequantize
     """
-    q, scale, codebook = checks.codebook_codes(q, scale, codebook)
+    q, scale, codebook = arguments.codebook_codes(q, scale, codebook)
     with np.errstate(over="ignore"):
         return codebook[q] * scale
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from refq import checks
+from refq.checks import last_axis
 from refq.errors import DtypeError, GridError, ShapeError
 
 LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
@@ -52,11 +53,22 @@ def llm_int8_matmul(x, q, scale, threshold, weight):
     q = checks.within("q", _axes("q", q, "out", "in"), -128, 127).astype(np.int8, copy=False)
     checks.same_shape("q", q, f"x of shape {x.shape}", (len(q), x.shape[-1]))
     scale = checks.same_shape("scale", checks.as_float_like("scale", scale, x), "q", (len(q), 1))
-    if not number("threshold", threshold) > 0:
+    if not checks.number("threshold", threshold) > 0:
         raise GridError(f"threshold={threshold}; a number above 0 is needed, infinity for no outliers")
     if weight is not None:
         weight = checks.same_shape("weight", checks.as_float_like("weight", weight, x), "q", q.shape)
     return x, q, checks.grid_scale(scale, scale), weight
+
+
+def integer_matmul(q, zero_point, packed, weight_zero_point, bits):
+    """q (..., in) whole numbers, zero_point for (..., 1), packed as above, weight_zero_point (out, groups)."""
+    q = checks.within_limit("q", last_axis("q", checks.as_integer("q", q)))
+    zero_point = checks.grid_zero_point(zero_point, (*q.shape[:-1], 1))
+    _, packed, bits = _with_packed(np.empty(q.shape, np.float32), packed, checks.bit_width(bits))
+    groups = _axes("weight_zero_point", np.asarray(weight_zero_point), "out", "groups").shape[1]
+    _dividing("weight_zero_point", groups, q.shape[-1])
+    weight_zero_point = checks.grid_zero_point(weight_zero_point, (len(packed), groups))
+    return q, zero_point, packed, weight_zero_point, bits
 
 
 def rms_norm(x, weight, eps):
@@ -159,29 +171,12 @@ def indices(name, value, length):
     return value
 
 
-def last_axis(name, x):
-    """At least one axis, and something on it."""
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ShapeError(f"{name} has shape {x.shape}; a last axis of length 1 or more is needed")
-    return x
-
-
 def positive(name, value):
     """A finite number above 0."""
-    value = number(name, value)
+    value = checks.number(name, value)
     if not 0 < value < math.inf:
         raise GridError(f"{name}={value}; a finite number above 0 is needed")
     return value
-
-
-def number(name, value):
-    """A Python or NumPy number, as a Python float; infinite if it is an integer beyond all of those."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise DtypeError(f"{name} is {type(value).__name__}; a number is needed")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def vector(name, value, x, length):

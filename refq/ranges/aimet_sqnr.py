@@ -36,7 +36,7 @@ def aimet_sqnr_range(groups, bits=4, symmetric=True, gamma=3.0):
     """
     groups, bits = checks.preset_arguments(groups, bits)
     checks.within("groups", groups, -(2.0**50), 2.0**50)
-    gamma = np.float32(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
+    gamma = np.float32(checks.within("gamma", np.float64(checks.number("gamma", gamma)), 2.0**-20, 2.0**20))
     centres = _bin_centres(np.sort(groups, axis=-1))
     n = np.float32(2**bits - 1)
     lo, hi = observed_range(groups)

@@ -27,7 +27,7 @@ def percentile(groups, qmin, qmax, symmetric=True, scale_dtype="float32", percen
     Spec: percentile
     """
     groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
-    percent = float(checks.within("percent", np.float64(percent), 50, 100))
+    percent = float(checks.within("percent", np.float64(checks.number("percent", percent)), 50, 100))
     if symmetric:
         hi = _quantile(np.abs(groups), percent)
         return grid_of_range(-hi, hi, qmin, qmax, symmetric, scale_dtype)

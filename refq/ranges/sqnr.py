@@ -32,7 +32,7 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     limit = largest(qmin, qmax, scale_dtype)
     checks.within("groups", groups, -limit, limit)
-    gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
+    gamma = float(checks.within("gamma", np.float64(checks.number("gamma", gamma)), 2.0**-20, 2.0**20))
     centres = _bin_centres(groups)
     lo, hi = observed_range(groups)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from refq import checks
 from refq.errors import GridError, ShapeError
-from refq.ops.arguments import last_axis, number
+from refq.ops.arguments import last_axis
 
 LEAST = 2.0**-40  # of its diagonal element a pivot has at least: less is a rounding error of 0
 
@@ -29,7 +29,7 @@ def hessian(value):
 
 def damping(value):
     """A finite number, 0 or more."""
-    if not 0 <= number("damping", value) < math.inf:
+    if not 0 <= checks.number("damping", value) < math.inf:
         raise GridError(f"damping={value}; a finite number of 0 or more is needed")
     return float(value)
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
-from refq.ops import arguments
 from refq.ops.arguments import positive
 
 LAST = 2**53  # step: beyond it float64 does not count
@@ -32,7 +31,7 @@ def rates(learning_rate, weight_decay, dtype, name="learning_rate"):
 def adam(step, betas, eps, dtype):
     """step from 1 to LAST, two betas, and eps, which is finite and above 0 in the dtype of w too."""
     if not 1 <= checks.integer("step", step) <= LAST:
-        raise GridError(f"step={arguments.number('step', step):g}; 1..2**53 is needed: step 0 has no bias to correct")
+        raise GridError(f"step={checks.number('step', step):g}; 1..2**53 is needed: step 0 has no bias to correct")
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
         raise ShapeError(f"betas={betas!r}; two numbers are needed")
     with np.errstate(over="ignore"):
@@ -73,7 +72,7 @@ def drops(places, steps, factor):
 
 def number(name, value):
     """A finite number, as a Python one."""
-    value = arguments.number(name, value)
+    value = checks.number(name, value)
     if not math.isfinite(value):
         raise GridError(f"{name}={value}; a finite number is needed")
     return value

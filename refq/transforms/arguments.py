@@ -8,7 +8,7 @@ from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
 from refq.ops.arguments import incoming as incoming
 from refq.ops.arguments import last_axis as last_axis
-from refq.ops.arguments import number, positive
+from refq.ops.arguments import positive
 
 MOST = 2**20  # channels
 
@@ -46,7 +46,7 @@ def at_least_0(name, value):
 
 def ratio(value):
     """A finite number, 0 or more."""
-    if not 0 <= number("ratio", value) < math.inf:
+    if not 0 <= checks.number("ratio", value) < math.inf:
         raise GridError(f"ratio={value}; a finite number, 0 or more, is needed")
     return float(value)
 

@@ -5,7 +5,6 @@ import numpy as np
 from refq import checks
 from refq.errors import DtypeError, GridError, ShapeError
 from refq.grids.groups import to_groups
-from refq.ops.arguments import number
 from refq.transforms.arguments import channels as channels
 from refq.transforms.arguments import maxima as maxima
 from refq.transforms.arguments import moderate_maxima as moderate_maxima
@@ -43,7 +42,7 @@ def like(name, value, partner):
 
 def share(name, value):
     """A number of 0..1."""
-    if not 0 <= number(name, value) <= 1:
+    if not 0 <= checks.number(name, value) <= 1:
         raise GridError(f"{name}={value}; 0..1 is needed")
     return float(value)
 

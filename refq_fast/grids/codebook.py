@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from refq import checks
+from refq.grids import arguments
 from refq_fast.grids.affine import CHUNK, as_rows
 from refq_fast.kernel import parallel
 
@@ -14,7 +14,7 @@ def codebook_quantize(x, scale, codebook):
     One pass over x, parallel; every threshold is compared, which beats a search that branches.
     Spec: codebook_quantize
     """
-    x, scale, codebook = checks.codebook_arguments(x, scale, codebook)
+    x, scale, codebook = arguments.codebook_arguments(x, scale, codebook)
     rows, scale, _ = as_rows(x, scale, 0)
     thresholds, index = decisions(codebook[None])
     q = np.empty(rows.shape, np.uint8)
@@ -28,7 +28,7 @@ def codebook_dequantize(q, scale, codebook):
     One pass over q, parallel, no temporaries.
     Spec: codebook_dequantize
     """
-    q, scale, codebook = checks.codebook_codes(q, scale, codebook)
+    q, scale, codebook = arguments.codebook_codes(q, scale, codebook)
     rows, scale, _ = as_rows(q, scale, np.zeros((), scale.dtype))
     x = np.empty(rows.shape, codebook.dtype)
     _codebook_dequantize(rows, scale, codebook, x)

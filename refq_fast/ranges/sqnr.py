@@ -20,7 +20,7 @@ def sqnr(groups, qmin, qmax, symmetric=True, scale_dtype="float32", gamma=3.0):
     groups, qmin, qmax = checks.range_arguments(groups, qmin, qmax, symmetric, scale_dtype)
     limit = largest(qmin, qmax, scale_dtype)
     checks.within("groups", groups, -limit, limit)
-    gamma = float(checks.within("gamma", np.float64(gamma), 2.0**-20, 2.0**20))
+    gamma = float(checks.within("gamma", np.float64(checks.number("gamma", gamma)), 2.0**-20, 2.0**20))
     lo, hi = observed_range(groups)
     scale, _ = grid_of_range(lo, hi, qmin, qmax, symmetric, scale_dtype)  # for its errors
     zero_point = np.empty(scale.shape, np.int32)
