@@ -30,8 +30,10 @@ from refq.training.learned_offset import lsq_plus, lsq_plus_range, lsq_plus_vjp
 from refq.training.learned_range import learned_range, learned_range_vjp
 from refq.training.learned_step import lsq, lsq_gradient_scale, lsq_scale, lsq_vjp
 from refq.training.lottery import lts_distance, lts_freeze, lts_hold, lts_threshold
+from refq.training.low_rank import low_rank_init, low_rank_merge
 from refq.training.normalized_step import normalized_lsq, normalized_lsq_scale, normalized_lsq_vjp
 from refq.training.optimizers import adam, adamw, clip_gradients, global_norm, sgd
+from refq.training.reconstruction import reconstruction_gradients, reconstruction_step
 from refq.training.reduction import reduce_loss, reduce_loss_vjp
 from refq.training.requantize import ste_requantize, ste_requantize_vjp
 from refq.training.schedules import cosine_schedule, linear_schedule, step_schedule
@@ -131,4 +133,8 @@ __all__ = [
     "kd_step",
     "finetune_gradients",
     "finetune_step",
+    "low_rank_init",
+    "low_rank_merge",
+    "reconstruction_gradients",
+    "reconstruction_step",
 ]
