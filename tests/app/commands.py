@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from refq.app.main import main
 from refq.files.checkpoint import linear_names, open_checkpoint
+from refq.jobs import trainer
 from tests.files.models import model
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -27,6 +30,49 @@ def start(*arguments, **options):
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
+
+
+_MEASURED = """
+import sys
+from refq.app.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    print("peak", 1024 * int(peak.split()[1]), file=sys.stderr)
+"""
+HAS_PEAK = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one program is in /proc")
+
+
+def measured(*arguments, **options):
+    """Run a command in a process of its own; gives stderr, and the most memory that it had, in bytes."""
+    process = start(*arguments, python=["-c", _MEASURED], **options)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return said, int(said.split("peak")[1])
+
+
+def promised(said):
+    """The bytes of memory that a command said it needs."""
+    number, unit = re.search(r"about (\S+) (\w)B of memory", said).groups()
+    return float(number) * {"M": 1e6, "G": 1e9}[unit]
+
+
+def interrupted(monkeypatch, stop, *arguments):
+    """Run a training here that Ctrl-C ends when it has saved its state `stop` times."""
+    real, calls = trainer.save_state, []
+
+    def save(*args):
+        real(*args)
+        calls.append(1)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_state", save)
+        found = refq(*arguments)
+    assert found.exit_code == 130
+    assert "--resume continues" in found.stderr
 
 
 def digests(directory):

@@ -7,7 +7,6 @@ import html.parser
 import json
 import os
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -30,14 +29,6 @@ KEPT = {"used", "trained", "mean", "norm", "loss", "training_used", "training_tr
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return prepare(tmp_path_factory.mktemp("signal"))
-
-
-@pytest.fixture
-def no_page(monkeypatch):
-    """An installation without the report extra."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "refq.app.signal_page", raising=False)
-    monkeypatch.delitem(sys.modules, "refq.app.signal_plots", raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -47,14 +47,6 @@ def _little(little, monkeypatch):
     monkeypatch.setattr(demo, "PLAN", little)
 
 
-@pytest.fixture
-def no_page(monkeypatch):
-    """An installation without the report extra."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "refq.app.signal_page", raising=False)
-    monkeypatch.delitem(sys.modules, "refq.app.signal_plots", raising=False)
-
-
 @pytest.fixture(scope="module")
 def whole(little, tmp_path_factory):
     """A demo and its report."""

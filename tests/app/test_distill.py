@@ -20,7 +20,7 @@ from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
 from refq.jobs.signal import compare_signals
 from refq.jobs.teacher import Cache
-from tests.app.commands import decoded, digests, small, start
+from tests.app.commands import HAS_PEAK, decoded, digests, interrupted, measured, promised, small, start
 from tests.app.commands import refq as run
 
 OPTIONS = ("--steps", "4", "--batch", "2", "--context", "8", "--save-every", "1")
@@ -137,20 +137,8 @@ def test_the_same_command_gives_the_same_bytes_whatever_the_threads(teacher, tex
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4])
 def test_a_run_that_ends_after_any_step_resumes_to_the_same_bytes(stop, teacher, text, whole, tmp_path, monkeypatch):
-    real, calls = trainer.save_state, []
-
-    def save(*args):
-        real(*args)
-        calls.append(1)
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-
     arguments = ("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS)
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_state", save)
-        found = run(*arguments)
-    assert found.exit_code == 130
-    assert "--resume continues" in found.stderr
+    interrupted(monkeypatch, stop, *arguments)
     assert not (tmp_path / "out").exists()
     assert run(*arguments, "--resume").exit_code == 0
     assert digests(tmp_path / "out") == digests(whole)
@@ -173,15 +161,7 @@ def test_a_killed_process_resumes_to_the_same_bytes(teacher, text, whole, tmp_pa
 @pytest.mark.parametrize("at", [-5, "step"], ids=["an array", "a number of its header"])
 def test_a_damaged_state_is_not_resumed(at, teacher, text, tmp_path, monkeypatch):
     arguments = ("distill", teacher, tmp_path / "out", "--text", text, *OPTIONS)
-    real = trainer.save_state
-
-    def save(*args):
-        real(*args)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_state", save)
-        assert run(*arguments).exit_code == 130
+    interrupted(monkeypatch, 1, *arguments)
     state = tmp_path / ".out.partial" / "state"
     raw = bytearray(state.read_bytes())
     at = re.search(rb'step\\":(\d)', raw).start(1) if at == "step" else at
@@ -234,16 +214,7 @@ def test_every_setting_trains_and_resumes(case, teacher, text, tmp_path, monkeyp
     arguments = ("--text", text, *OPTIONS, *SETTINGS[case])
     found = run("distill", teacher, tmp_path / "whole", *arguments)
     assert found.exit_code == 0, found.stderr
-    real = trainer.save_state
-
-    def save(room, params, state, history):
-        real(room, params, state, history)
-        if state["step"] == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_state", save)
-        assert run("distill", teacher, tmp_path / "out", *arguments).exit_code == 130
+    interrupted(monkeypatch, 2, "distill", teacher, tmp_path / "out", *arguments)
     assert run("distill", teacher, tmp_path / "out", *arguments, "--resume").exit_code == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
@@ -321,18 +292,7 @@ def test_a_directory_of_caches_for_which_there_is_no_room_is_named(teacher, text
     assert re.search(r"caches/here/teacher-\w+\.safetensors: No space left on device", found.stderr)
 
 
-LONG = """
-import sys
-from refq.app.main import main
-try:
-    main(sys.argv[1:])
-finally:
-    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    print("peak", 1024 * int(peak.split()[1]), file=sys.stderr)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one program is read from /proc")
+@HAS_PEAK
 @pytest.mark.parametrize("part", ["--text", "--val"])
 @pytest.mark.parametrize("words", [False, True], ids=["whole", "words"])
 def test_memory_is_that_of_the_largest_document_too(words, part, text, tmp_path):
@@ -347,13 +307,9 @@ def test_memory_is_that_of_the_largest_document_too(words, part, text, tmp_path)
     (tmp_path / "long.txt").write_text("abcdefgh " * 100_000)
     texts = {"--text": text, "--val": text} | {part: tmp_path / "long.txt"}
     arguments = (*(str(word) for pair in texts.items() for word in pair), *OPTIONS, "--engine", "reference")
-    process = start("distill", folder, tmp_path / "out", *arguments, "--val-tokens", "64", python=["-c", LONG])
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    promised, unit = re.search(r"about (\S+) (\w)B of memory", said).groups()
-    promised, peak = float(promised) * {"M": 1e6, "G": 1e9}[unit], int(said.split("peak")[1])
-    assert peak < promised
-    assert promised > 200e6 + (450 if words else 220) * 899_999
+    said, peak = measured("distill", folder, tmp_path / "out", *arguments, "--val-tokens", "64")
+    assert peak < promised(said)
+    assert promised(said) > 200e6 + (450 if words else 220) * 899_999
 
 
 REFUSED = {

@@ -12,7 +12,7 @@ import refq_fast
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
-from tests.app.commands import decoded, digests, small, start
+from tests.app.commands import HAS_PEAK, decoded, digests, measured, small, start
 from tests.app.commands import refq as run
 from tests.files.models import arrays, save, sharded, write_config
 
@@ -364,28 +364,15 @@ def test_dry_run_says_it_all_and_writes_nothing(tiny, tmp_path):
     assert any(line.split()[0] == "model.layers.*.self_attn.q_proj.weight" for line in text.splitlines())
 
 
-MEASURED = """
-import sys
-from refq.app.main import main
-try:
-    main(sys.argv[1:])
-finally:
-    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    print("peak", 1024 * int(peak.split()[1]), file=sys.stderr)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one program is read from /proc")
+@HAS_PEAK
 @pytest.mark.parametrize("options", [("--range", "mse"), ("--group-size", "tensor", "--asymmetric"), ("--bits", 3)])
 def test_memory_stays_below_what_is_promised(options, tmp_path):
     sizes = {"vocab_size": 4096, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 4}
     model = small(tmp_path / "model", **sizes)
     # a cache of its own: the first run, which compiles, must stay below too
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    process = start("quantize", model, tmp_path / "out", *options, python=["-c", MEASURED], env=environment)
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    assert int(said.split("peak")[1]) < 16 * 4096 * 512 + 300e6
+    _, peak = measured("quantize", model, tmp_path / "out", *options, env=environment)
+    assert peak < 16 * 4096 * 512 + 300e6
 
 
 def test_help_shows_what_is_taken():
