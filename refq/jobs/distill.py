@@ -22,7 +22,7 @@ from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import Cache, taught
-from refq.jobs.text import cut_documents
+from refq.jobs.text import cut_documents, memory_of_texts
 from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
 from refq.training.step import kd_step
@@ -156,9 +156,9 @@ def memory_needed(checkpoint, training, texts):
     config, rows = checkpoint.config, training.batch * training.context
     layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
     passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
-    sizes = [len(part.encode()) for text in texts for part in (*text.documents, *(text.held_out or ()))]
-    cutting = texts[0].tokenizer.memory(max(sizes))
-    return 200_000_000 + 4 * sum(sizes) + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
+    documents = [part for text in texts for part in (*text.documents, *(text.held_out or ()))]
+    kept, cutting = memory_of_texts(documents, texts[0].tokenizer)
+    return 200_000_000 + kept + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
 
 
 def _cache(directory, record, tokens, config):

@@ -8,8 +8,8 @@ import numpy as np
 from refq.errors import FileError, NonFiniteError, UsageError
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.model import load_model, logits_in_pieces, pieces
-from refq.jobs.progress import progress
-from refq.jobs.text import cut_documents, read_documents
+from refq.jobs.progress import WORTH_SAYING, progress, say, size
+from refq.jobs.text import cut_documents, memory_of_texts, read_documents
 
 
 def perplexity(directory, text, engine, context=256, limit=None, original=None, activations=True):
@@ -38,6 +38,9 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None, 
     """
     model, (_, documents) = load_model(directory, engine, activations), read_documents(text)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
+    needed = sum(memory_of_texts(documents, tokenizer))
+    if needed > WORTH_SAYING:
+        say(f"about {size(needed)} of memory are needed to cut {text} into tokens, beside the model")
     tokens = cut_documents(documents, tokenizer)
     check_sizes(model[0], len(tokens), context, limit, text)
     models, windows = [model], cut_windows(tokens[:limit], context)

@@ -5,6 +5,7 @@ import sys
 import time
 
 SECONDS = 5.0  # between two plain lines
+WORTH_SAYING = 10**8  # bytes: a job that needs less disk or memory than this surprises nobody
 
 
 @contextlib.contextmanager

@@ -15,10 +15,8 @@ from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.journal import append, check_same_run, open_journal, read_journal
 from refq.jobs.layer import Source, check_scales
 from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes
-from refq.jobs.progress import say, size
+from refq.jobs.progress import WORTH_SAYING, say, size
 from refq.jobs.shards import plan_shards, write_shards
-
-WORTH_SAYING = 10**8  # bytes: a model that needs less disk than this surprises nobody
 
 
 def quantize_model(model, out, engine, options=Options(), resume=False, overwrite=False):  # noqa: B008 (immutable)

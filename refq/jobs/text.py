@@ -45,6 +45,12 @@ def cut_documents(documents, tokenizer):
     return np.concatenate(parts)
 
 
+def memory_of_texts(documents, tokenizer):
+    """Bytes that the documents take, and those that the tokenizer takes beside them for the largest one, at most."""
+    sizes = [len(document.encode()) for document in documents]
+    return 4 * sum(sizes), tokenizer.memory(max(sizes))
+
+
 def _divided(text):
     document = []
     for line in text.splitlines(keepends=True):

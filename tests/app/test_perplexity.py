@@ -18,6 +18,7 @@ from refq.jobs.model import load_model
 from refq.jobs.perplexity import cut_windows, perplexity, score
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from tests.app.commands import HAS_PEAK, measured, promised
 from tests.app.tiny import TEXT, write_model
 from tests.support import both
 
@@ -127,6 +128,18 @@ def test_memory_is_bounded_by_shapes():
         assert rows * step * max(128_000, 32 * length) <= model_job.NUMBERS
         assert rows >= 1
         assert step >= 1
+
+
+@HAS_PEAK
+def test_a_long_text_is_told_its_memory(tiny, tmp_path):
+    (tmp_path / "long.txt").write_text("abcdefgh " * 100_000, encoding="utf-8")
+    arguments = ("perplexity", tiny / "float", "--tokens", 512, "--engine", "reference", "--text")
+    said, peak = measured(*arguments, tmp_path / "long.txt")
+    assert 220 * 899_999 < promised(said) < 500e6
+    assert f"to cut {tmp_path / 'long.txt'} into tokens" in said
+    short, base = measured(*arguments, TEXT)
+    assert "memory" not in short
+    assert peak < base + promised(said)
 
 
 @ENGINES
