@@ -27,13 +27,13 @@ def schemes():
     grids = itertools.product(WIDTHS, SIZES, (True, False), RANGES)
     affine = [Options(bits, size, symmetric, rule, "channel") for bits, size, symmetric, rule in grids]
     books = itertools.product((1, *WIDTHS, 5), CODEBOOKS)
-    return affine + [Options(bits, size, fallback="channel", method="kmeans") for bits, size in books]
+    return affine + [Options(bits, size, fallback="channel", method="kmeans_optimal") for bits, size in books]
 
 
 def lines(rows, chosen):
     """The rows of the table by their bits a weight; of equal ones, as where a group fits nowhere, the first."""
     pairs = sorted(zip(rows, chosen, strict=True), key=lambda pair: pair[0]["bits_per_weight"])
-    kmeans = [(row, options) for row, options in pairs if options.method == "kmeans"]
+    kmeans = [(row, options) for row, options in pairs if options.method == "kmeans_optimal"]
     seen = set()
     for row, options in pairs:
         figures = (options.method, options.symmetric, options.range, row["bits_per_weight"], row["sqnr_db"])
@@ -41,14 +41,14 @@ def lines(rows, chosen):
             continue
         seen.add(figures)
         kind = "symmetric" if options.symmetric else "asymmetric"
-        name = "**k-means**" if options.method == "kmeans" else f"{kind}, {options.range}"
+        name = "**k-means**" if options.method == "kmeans_optimal" else f"{kind}, {options.range}"
         other = ""
         if options.method == "affine":
             within = [pair for pair in kmeans if pair[0]["bits_per_weight"] <= row["bits_per_weight"]]
             best, its = min(within, key=lambda pair: pair[0]["perplexity"])
-            other = f"{best['perplexity']:.4g} ({its.bits} bits a {its.group_size}, {best['bits_per_weight']:.2f})"
+            other = f"{best['perplexity']:.6g} ({its.bits} bits a {its.group_size}, {best['bits_per_weight']:.2f})"
         cells = (f"{row['bits_per_weight']:.2f}", f"{options.bits}", f"{options.group_size}", name)
-        yield "| " + " | ".join((*cells, f"{row['sqnr_db']:.2f}", f"{row['perplexity']:.4g}", other)) + " |"
+        yield "| " + " | ".join((*cells, f"{row['sqnr_db']:.2f}", f"{row['perplexity']:.6g}", other)) + " |"
 
 
 def main():
@@ -65,8 +65,9 @@ def main():
     page = [
         f"# k-means and affine grids: {name} on {options.text.name}, {scored}, {day}",
         "",
-        f"Perplexity of the float model: {whole['perplexity']:.4g}. Bits a weight are those of the files: scales have",
-        "32 bits, entries of codebooks 16. Where a group does not divide the inputs, there is one grid a channel.",
+        f"Perplexity of the float model: {whole['perplexity']:.6g}. Bits a weight are those of the files: scales have",
+        "32 bits, entries of codebooks 16; k-means is kmeans_optimal. Where a group does not divide the inputs,",
+        "there is one grid a channel.",
         "",
         "| " + " | ".join(head) + " |",
         "|---:|---:|---|---|---:|---:|---|",

@@ -134,12 +134,14 @@ def test_all_matrices_but_the_classification_layer_are_quantized():
 @pytest.mark.parametrize("scheme", ["kmeans", "kmeans_optimal", "linear_mean", "linear_round"])
 def test_codebooks(engine, scheme, bits):
     w = np.random.default_rng(0).standard_t(4, (33, 40)).astype(np.float32)
-    codebook, index = fit_codebook(w, scheme, bits, draws(bits)(0), engine)
-    other = fit_codebook(w, scheme, bits, draws(bits)(0), refq)
+    groups = w.reshape(1, -1)
+    codebook, index = fit_codebook(groups, scheme, bits, draws(bits)(0)[None], engine)
+    other = fit_codebook(groups, scheme, bits, draws(bits)(0)[None], refq)
     np.testing.assert_array_equal(codebook, other[0])
     np.testing.assert_array_equal(index, other[1])
     assert codebook.shape == (1, 2**bits)
-    assert index.shape == w.shape
+    assert index.shape == groups.shape
+    index = index.reshape(w.shape)
     np.testing.assert_array_equal(codebook, codebook.astype(np.float16))
     if scheme.startswith("kmeans"):
         near = np.abs(w[..., None].astype(np.float64) - codebook[0]).min(axis=-1)
@@ -150,7 +152,7 @@ def test_codebooks(engine, scheme, bits):
 
 def test_an_entry_beyond_float16_is_refused():
     with pytest.raises(refq.errors.GridError, match="float16 ends at 65504"):
-        fit_codebook(np.float32([[1e5, -1e5]]), "kmeans", 1, np.array([0.1, 0.5]), refq)
+        fit_codebook(np.float32([[1e5, -1e5]]), "kmeans", 1, np.array([[0.1, 0.5]]), refq)
 
 
 @both

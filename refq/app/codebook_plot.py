@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 
 STYLE = {"svg.hashsalt": "refq", "font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
 STYLE |= {"axes.spines.left": False}
-COLORS = {"kmeans": "#00798c", "linear_round": "#d1495b", "linear_mean": "#edae49"}
+COLORS = {"kmeans_optimal": "#00798c", "linear_round": "#d1495b", "linear_mean": "#edae49"}
 BINS = 240
 QUIET = "#666666"
 LABELS = {
-    "kmeans": "numbers stand close together where there are many weights",
+    "kmeans_optimal": "numbers stand close together where there are many weights",
     "linear_round": "evenly spaced, from the smallest weight to the largest",
     "linear_mean": "the mean of each of as many equally wide bins",
 }
-PANELS = {"k-means": ("kmeans",), "linear": ("linear_round", "linear_mean")}
+PANELS = {"k-means": ("kmeans_optimal",), "linear": ("linear_round", "linear_mean")}
 NOTE = "Every weight becomes one of the marked numbers. The error is squared, a share of the squared weights."
 
 

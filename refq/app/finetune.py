@@ -23,7 +23,11 @@ _setting = functools.partial(options.setting, Finetuning())
 )
 @click.option("--val", type=options.FILE, help="Another such file, to validate on after every epoch.")
 @_setting("bits", click.IntRange(1, 8), "Quantize first, to 2**BITS entries a tensor; float if not given.")
-@_setting("scheme", click.Choice(SCHEMES), "How codebooks are fitted.")
+@_setting(
+    "scheme",
+    click.Choice(SCHEMES),
+    "How codebooks are fitted; kmeans: k-means++ and three of Lloyd's steps; kmeans_optimal: the optimum.",
+)
 @_setting("reduce", click.Choice(("mean", "sum")), "What an entry makes of its members' gradients.")
 @click.option("--requantize", is_flag=True, help="Train weights, and requantize them every step, in place of entries.")
 @click.option("--share-layers", is_flag=True, help="Let the last layer serve for all, as in ALBERT.")

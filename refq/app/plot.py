@@ -43,7 +43,7 @@ def codebook(model, tensor, bits, out, overwrite, engine, as_json):
     write_whole(out, picture(tensor, bits, numbers, found, suffix))
     schemes = {name: {"entries": entries.tolist(), "error": error} for name, (entries, error) in found.items()}
     report = {"out": out, "tensor": tensor, "bits": bits, "weights": len(numbers), "schemes": schemes}
-    lines = [f"{name:<13}error {100 * error:.4g} %" for name, (_, error) in found.items()]
+    lines = [f"{name:<16}error {100 * error:.4g} %" for name, (_, error) in found.items()]
     click.echo(json.dumps(report) if as_json else "\n".join([*lines, "", f"{out}: written"]))
 
 

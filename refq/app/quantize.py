@@ -31,7 +31,8 @@ WORST = 5
     type=click.Choice(list(dict.fromkeys((*METHODS, *calibrated.NAMES)))),
     default="affine",
     show_default=True,
-    help="Rounding to nearest (affine, rtn), a scheme that fits codebooks, or a method that prepares or solves blocks.",
+    help="Rounding to nearest (affine, rtn); a scheme that fits codebooks (kmeans: k-means++ and three of Lloyd's "
+    "steps; kmeans_optimal: the optimum); or a method that prepares or solves blocks.",
 )
 @calibrated.takes_them
 @options.group_size(32, "Weights that share a scale, or a codebook.")

@@ -1,61 +1,31 @@
 """One tensor of the model to packed indices and codebooks, a chunk of rows at a time."""
 
+import math
+
 import numpy as np
 
-from refq.errors import GridError
 from refq.files.safetensors import as_float32
 from refq.grids.pack import as_codes
 from refq.jobs import figures
 from refq.jobs.plan import row_chunks
 from refq.jobs.workers import in_order
-
-
-def _nf4(engine, groups, bits):
-    """NF4's table times the largest magnitude of the group."""
-    codebook = engine.nf4_codebook() * np.abs(groups).max(axis=-1, keepdims=True)
-    return engine.lloyd(groups, codebook, 0)
-
-
-# method -> codebook and index of groups; of those in NEAREST the index is the nearest entry, for linear ones the bin
-FITS = {
-    "kmeans": lambda engine, groups, bits: engine.kmeans_optimal(groups, 2**bits),
-    "linear_mean": lambda engine, groups, bits: engine.linear_mean(groups, bits),
-    "linear_round": lambda engine, groups, bits: engine.linear_round(groups, bits),
-    "quantile": lambda engine, groups, bits: engine.quantile_codebook(groups, bits),
-    "nf4": _nf4,
-}
-NEAREST = ("kmeans", "quantile", "nf4")
-
-
-def fit_codebook(groups, method, bits, engine):
-    """Codebooks that float16 holds, and their indices: what is measured is what is stored.
-
-    Parameters
-        groups: float32 (..., n).
-        method: one of FITS.
-        bits: int.
-        engine: refq or refq_fast.
-    Returns
-        codebook: float32 (..., 2**bits), rounded to float16 before an index of NEAREST is assigned.
-        index: uint8 (..., n).
-    Raises
-        GridError: an entry beyond float16.
-    """
-    codebook, index = FITS[method](engine, groups, bits)
-    with np.errstate(over="ignore"):
-        codebook = codebook.astype(np.float16).astype(np.float32)
-    if not np.isfinite(codebook).all():
-        raise GridError("an entry of a codebook rounds to infinity in float16; scale the weights down")
-    return codebook, engine.lloyd(groups, codebook, 0)[1] if method in NEAREST else index
+from refq.training.codebook_student import fit_codebook
 
 
 def indexed(unit, source, errors):
     """Yield (part, array) of a unit whose scheme is Codebooks, as layer.pieces does."""
     checkpoint, engine, scheme = source.checkpoint, source.engine, unit.scheme
     one = None
+
+    def fit(groups, before):
+        draws = None
+        if scheme.made_by == "kmeans":
+            draws = uniform(unit.name, before, (*groups.shape[:-1], 2**scheme.bits))
+        return fit_codebook(groups, scheme.made_by, scheme.bits, draws, engine)
+
     if scheme.strategy == "tensor":
         groups = engine.to_groups(_rows(checkpoint, unit.name, 0, unit.shape[0]), axis=None)
-        codebook, index = fit_codebook(groups, scheme.made_by, scheme.bits, engine)
+        codebook, index = fit(groups, 0)
         one = codebook[None], index.reshape(unit.shape)
 
     def work(rows):
@@ -64,7 +34,7 @@ def indexed(unit, source, errors):
         if one:
             codebook, index = one[0], one[1][slice(*rows)].reshape(groups.shape)
         else:
-            codebook, index = fit_codebook(groups, scheme.made_by, scheme.bits, engine)
+            codebook, index = fit(groups, rows[0] * groups.shape[1])
         far = figures.sums(groups, engine.codebook_lookup(index, codebook))
         return engine.pack_codes(as_codes(index.reshape(w.shape), scheme.bits), scheme.bits), far, codebook
 
@@ -74,6 +44,19 @@ def indexed(unit, source, errors):
         errors.append(far)
         fitted.append(codebook)
     yield f"{unit.layer}.weight_codebook", (one[0] if one else np.concatenate(fitted)).astype(np.float16)
+
+
+def uniform(name, before, shape):
+    """Random numbers of k-means++ for groups of a tensor, float64, 0 <= draws < 1, whatever chunk they stand in.
+
+    Parameters
+        name: of the tensor.
+        before: how many groups of it come before these.
+        shape: (..., draws of a group).
+    """
+    stream = np.random.PCG64(list(name.encode()))
+    stream.advance(before * shape[-1])
+    return ((stream.random_raw(math.prod(shape)) >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
 
 def _rows(checkpoint, name, start, stop):

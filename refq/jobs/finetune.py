@@ -140,7 +140,7 @@ def check_settings(settings):
     if settings.requantize and settings.bits is None:
         raise UsageError("--requantize without --bits; there is nothing to requantize")
     if settings.requantize and not settings.scheme.startswith("kmeans"):
-        raise UsageError(f"--requantize with --scheme {settings.scheme}; steps of Lloyd's algorithm need kmeans")
+        raise UsageError(f"--requantize with --scheme {settings.scheme}; steps of Lloyd's algorithm need k-means")
 
 
 def disk_needed(checkpoint):

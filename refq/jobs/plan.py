@@ -18,7 +18,7 @@ from refq.files.shards import STEM, weight_files
 ROW_CHUNK = 2**19  # weights worked on at a time: small enough for the cache, for many threads, and for Ctrl-C
 RANGES = ("minmax", "percentile", "mse", "sqnr")
 FALLBACKS = ("refuse", "channel")
-METHODS = ("affine", "kmeans", "linear_mean", "linear_round", "quantile", "nf4")
+METHODS = ("affine", "kmeans", "kmeans_optimal", "linear_mean", "linear_round", "quantile", "nf4")
 
 
 class Options(NamedTuple):

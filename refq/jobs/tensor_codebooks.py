@@ -7,9 +7,9 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import check_finite, open_checkpoint
 from refq.files.safetensors import as_float32
-from refq.jobs.codebook_layer import fit_codebook
+from refq.training.codebook_student import fit_codebook
 
-SCHEMES = ("kmeans", "linear_mean", "linear_round")
+SCHEMES = ("kmeans_optimal", "linear_mean", "linear_round")
 
 
 def tensor_codebooks(model, tensor, bits, engine):
@@ -36,7 +36,7 @@ def tensor_codebooks(model, tensor, bits, engine):
     groups, found = as_float32(array).reshape(1, -1), {}
     size = float(np.square(groups, dtype=np.float64).sum())
     for scheme in SCHEMES:
-        codebook, index = fit_codebook(groups, scheme, bits, engine)
+        codebook, index = fit_codebook(groups, scheme, bits, None, engine)
         far = float(np.square(groups - engine.codebook_lookup(index, codebook), dtype=np.float64).sum())
         found[scheme] = (codebook[0], far / size if size else 0.0)
     return groups[0], found

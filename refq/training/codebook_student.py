@@ -12,7 +12,7 @@ import numpy as np
 from refq.errors import GridError
 
 CODEBOOK, INDEX = "_codebook", "_index"
-SCHEMES = ("kmeans", "kmeans_optimal", "linear_mean", "linear_round")
+SCHEMES = ("kmeans", "kmeans_optimal", "linear_mean", "linear_round")  # of FITS, those that a student may begin with
 EXEMPT = ("classifier.", "lm_head.")
 ITERATIONS = 3  # of Lloyd's algorithm: the most that 2010.07109 takes (recalled, unverified)
 
@@ -22,33 +22,44 @@ def quantized_names(weights):
     return [name for name, w in weights.items() if w.ndim == 2 and not name.startswith(EXEMPT)]
 
 
-def fit_codebook(w, scheme, bits, draws, ops):
-    """One codebook for a whole weight, and the index of its members.
+def fit_codebook(groups, scheme, bits, draws, ops):
+    """Codebooks that float16 holds, and their indices: what is measured, or trained, is what is stored.
 
     Parameters
-        w: float32 (or float64) (out, in).
-        scheme: one of SCHEMES.
-        bits: int, 1..8.
-        draws: float64 (2**bits,), 0 <= draws < 1: random numbers of k-means++, for "kmeans" alone.
+        groups: float32 (or float64) (..., n).
+        scheme: one of FITS.
+        bits: int, 1..8; 4 for "nf4".
+        draws: float64 (..., 2**bits), 0 <= draws < 1: random numbers of k-means++, for "kmeans" alone.
         ops: the engine.
     Returns
-        codebook: dtype of w, (1, 2**bits), numbers of float16.
-        index: uint8, shape of w: for k-means the nearest of these entries; for the linear schemes as they give it.
+        codebook: dtype of groups, (..., 2**bits), numbers of float16.
+        index: uint8 (..., n): the nearest of these entries; for the linear schemes as they give it.
     Raises
         GridError: an entry beyond float16.
     """
-    groups = w.reshape(1, -1)
-    if scheme == "kmeans":
-        start = ops.kmeans_plus_plus_init(groups, 2**bits, draws[None])
-        codebook, index = ops.lloyd(groups, start, ITERATIONS)
-    elif scheme == "kmeans_optimal":
-        codebook, index = ops.kmeans_optimal(groups, 2**bits)
-    else:
-        codebook, index = getattr(ops, scheme)(groups, bits)
+    codebook, index = FITS[scheme](ops, groups, bits, draws)
     codebook = half(codebook)
-    if scheme.startswith("kmeans"):
-        _, index = ops.lloyd(groups, codebook, 0)
-    return codebook, index.reshape(w.shape)
+    return codebook, index if scheme.startswith("linear") else ops.lloyd(groups, codebook, 0)[1]
+
+
+def _kmeans(ops, groups, bits, draws):
+    """As 2010.07109 has it, as far as its details are known."""
+    return ops.lloyd(groups, ops.kmeans_plus_plus_init(groups, 2**bits, draws), ITERATIONS)
+
+
+def _nf4(ops, groups, bits, draws):
+    """NF4's table times the largest magnitude of the group."""
+    return ops.nf4_codebook() * np.abs(groups).max(axis=-1, keepdims=True), None
+
+
+FITS = {  # codebook and index of groups
+    "kmeans": _kmeans,
+    "kmeans_optimal": lambda ops, groups, bits, draws: ops.kmeans_optimal(groups, 2**bits),
+    "linear_mean": lambda ops, groups, bits, draws: ops.linear_mean(groups, bits),
+    "linear_round": lambda ops, groups, bits, draws: ops.linear_round(groups, bits),
+    "quantile": lambda ops, groups, bits, draws: ops.quantile_codebook(groups, bits),
+    "nf4": _nf4,
+}
 
 
 def start_student(weights, scheme, bits, draws, ops, requantize=False):
@@ -56,7 +67,8 @@ def start_student(weights, scheme, bits, draws, ops, requantize=False):
 
     Parameters
         weights: dict, name -> float array.
-        scheme, bits, ops: as fit_codebook takes them.
+        scheme: one of SCHEMES.
+        bits, ops: as fit_codebook takes them.
         draws: function of the number of a quantized weight to its draws.
         requantize: whether the weights stay, as latent ones, instead of indices.
     Raises
@@ -65,12 +77,12 @@ def start_student(weights, scheme, bits, draws, ops, requantize=False):
     params = dict(weights)
     for number, name in enumerate(quantized_names(weights)):
         try:
-            codebook, index = fit_codebook(weights[name], scheme, bits, draws(number), ops)
+            codebook, index = fit_codebook(weights[name].reshape(1, -1), scheme, bits, draws(number)[None], ops)
         except GridError as error:
             raise GridError(f"{name}: {error}") from error
         params[name + CODEBOOK] = codebook
         if not requantize:
-            params[name + INDEX] = index
+            params[name + INDEX] = index.reshape(weights[name].shape)
             del params[name]
     return params
 
@@ -106,4 +118,3 @@ def half(codebook):
     if not np.isfinite(rounded).all():
         raise GridError(f"an entry of a codebook is {np.abs(codebook).max():.6g}; float16 ends at 65504")
     return rounded
-

@@ -348,7 +348,7 @@ def test_memory_is_promised(more, folder, tmp_path):
 
 REFUSED = {
     "nothing to requantize": (("--requantize",), 2, "without --bits"),
-    "requantized lines": (("--requantize", "--bits", "2", "--scheme", "linear_mean"), 2, "need kmeans"),
+    "requantized lines": (("--requantize", "--bits", "2", "--scheme", "linear_mean"), 2, "need k-means"),
     "a scheme that is none": (("--bits", "2", "--scheme", "nf4"), 2, "kmeans_optimal"),
     "bits that are none": (("--bits", "9"), 2, "1<=x<=8"),
     "a rate that is none": (("--lr", "nan"), 2, "nan is no number of float32"),

@@ -32,7 +32,7 @@ def test_a_picture_and_its_numbers(suffix, begins, bits, tiny, tmp_path):
     assert out.read_bytes().startswith(begins)
     report = json.loads(result.stdout)
     assert (report["weights"], report["bits"]) == (512, bits)
-    assert set(report["schemes"]) == {"kmeans", "linear_mean", "linear_round"}
+    assert set(report["schemes"]) == {"kmeans_optimal", "linear_mean", "linear_round"}
     assert all(len(scheme["entries"]) == 2**bits for scheme in report["schemes"].values())
     first = out.read_bytes()
     again = run("plot", "codebook", tiny, NAME, "--bits", bits, "--out", out)
@@ -48,7 +48,7 @@ def test_the_error(tiny):
     for codebook, error in found.values():
         nearest = np.abs(w[..., None] - codebook).min(axis=-1)
         assert error >= (nearest**2).sum() / (w**2).sum() * (1 - 1e-6)
-    assert found["kmeans"][1] < found["linear_mean"][1] < found["linear_round"][1]
+    assert found["kmeans_optimal"][1] < found["linear_mean"][1] < found["linear_round"][1]
 
 
 @pytest.mark.parametrize(
