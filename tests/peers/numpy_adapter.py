@@ -1,9 +1,9 @@
-"""numpy under our names: its percentiles (the grid of them is min-max's formula) and its float16."""
+"""numpy under our names: its percentiles (the grid of them is min-max's formula), its quantiles, and its float16."""
 
 import numpy as np
 
 NAME, __version__ = "numpy", np.__version__
-__all__ = ["float16_scale", "percentile"]
+__all__ = ["float16_scale", "percentile", "quantile_codebook"]
 
 
 def float16_scale(scale):
@@ -23,3 +23,9 @@ def percentile(groups, qmin, qmax, symmetric=True, scale_dtype="float32", percen
         return hi / x.dtype.type(qmax), np.zeros(hi.shape, np.int32)
     scale = (hi - lo) / x.dtype.type(qmax - qmin)
     return scale, np.clip(qmin - np.rint(lo / scale), qmin, qmax).astype(np.int32)
+
+
+def quantile_codebook(groups, bits):
+    wide, places = groups.astype(np.float64), (np.arange(2**bits) + 0.5) / 2**bits
+    codebook = np.moveaxis(np.quantile(wide, places, axis=-1), 0, -1).astype(groups.dtype)
+    return codebook, np.abs(wide[..., None] - codebook[..., None, :]).argmin(axis=-1).astype(np.uint8)
