@@ -21,7 +21,7 @@ from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
-from refq.jobs.teacher import Cache, taught
+from refq.jobs.teacher import Cache, cache_size, taught
 from refq.jobs.text import cut_documents, memory_of_texts
 from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
@@ -74,6 +74,10 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
     needed = bytes_needed(checkpoint, shards) + 20 * weight_count(checkpoint)
     say(f"about {size(memory_needed(checkpoint, training, [texts]))} of memory and {size(needed)} of disk are needed")
     texts = cut_texts(checkpoint, texts, training)
+    shape = windows_in(texts[0], training.context), training.context, checkpoint.config["vocab_size"]
+    if training.cached:
+        logits = cache_size(shape, training.top_k, training.steps * training.batch)
+        say(f"about {size(logits)} of disk are needed in {run.teacher_cache} for the teacher's logits")
     with output.claim(target) as room:
         output.check_paths(teacher, out, run.resume or run.overwrite)
         if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
@@ -86,7 +90,7 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
             params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
             if training.activation_range == "tensor":
                 params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
-            cache = _cache(run.teacher_cache, record, texts[0], checkpoint.config) if training.cached else None
+            cache = _cache(run.teacher_cache, record, shape) if training.cached else None
             loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training)
             loop = loop._replace(save_every=run.save_every, evaluate=_watched(loop.evaluate, run.watch, recipe))
             params, _, history = train(room, loop, params)
@@ -161,10 +165,9 @@ def memory_needed(checkpoint, training, texts):
     return 200_000_000 + kept + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
 
 
-def _cache(directory, record, tokens, config):
+def _cache(directory, record, shape):
     training = record["training"]
     identity = {key: digest for key, digest in record["inputs"].items() if key != "validation"}
-    shape = windows_in(tokens, training["context"]), training["context"], config["vocab_size"]
     return Cache(directory, {"inputs": identity, "temperature": training["temperature"]}, shape, training["top_k"])
 
 

@@ -125,6 +125,12 @@ class Cache:
         os.replace(new, self.path)
 
 
+def cache_size(shape, top_k, asked):
+    """Bytes of disk that a cache of this shape takes, roughly, once `asked` windows or all have been asked for."""
+    windows, context, vocabulary = shape
+    return 2**10 + 4 * windows + min(asked, windows) * context * (6 * top_k or 2 * vocabulary)
+
+
 def _mapped(file, info):
     kind = {"U32": np.uint32, "F16": np.float16, "I32": np.int32}[info.dtype]
     return np.memmap(file, kind, "r", info.start, info.shape)

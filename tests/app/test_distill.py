@@ -243,6 +243,19 @@ def test_a_damaged_cache_is_made_again(teacher, text, tmp_path):
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
 
+@pytest.mark.parametrize("loss", [("kl",), ("top_k_kl", "--top-k", "4")], ids=["all", "largest"])
+def test_the_disk_of_the_cache_is_told_where_it_will_be(loss, teacher, text, tmp_path):
+    folder, needed = tmp_path / "cache", []
+    for steps in ("4", "50"):  # of 2 windows each: a few of the text, and all
+        arguments = ("--text", text, *OPTIONS, "--steps", steps, "--loss", *loss, "--teacher-cache", folder)
+        found = run("distill", teacher, tmp_path / steps, *arguments, "--engine", "reference")
+        number, unit = re.search(rf"about (\S+) (k?)B of disk are needed in {folder} for", found.stderr).groups()
+        needed.append(float(number) * (1000 if unit else 1))
+    [cache] = folder.iterdir()
+    assert needed[1] == pytest.approx(cache.stat().st_size, rel=0.05)
+    assert needed[0] < needed[1] / 4
+
+
 def test_a_window_that_is_not_in_the_cache_is_not_read(teacher, text, tmp_path, monkeypatch):
     written, read = set(), []
     put, check = Cache._put, Cache._checksum
