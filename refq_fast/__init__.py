@@ -16,6 +16,7 @@ from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
 from refq_fast.ranges.quantile import quantile_codebook
 from refq_fast.ranges.sqnr import sqnr
+from refq_fast.ranges.token import token_quantize
 from refq_fast.models.bert import bert_forward
 from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
@@ -25,9 +26,11 @@ from refq_fast.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq_fast.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq_fast.ops.embed import embed_vjp
 from refq_fast.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
+from refq_fast.ops.integer_matmul import integer_matmul
 from refq_fast.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq_fast.ops.linear import linear, linear_vjp
 from refq_fast.ops.llm_int8 import llm_int8_matmul
+from refq_fast.ops.quantized_linear import quantized_linear
 from refq_fast.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq_fast.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq_fast.ops.rope import rope, rope_vjp

@@ -10,12 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from refq_fast.grids.pack import pack_codes, unpack_codes
+from refq_fast.interleaved import side_by_side, tiled
 from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.simd import LANES, load_floats, load_words
 from refq_fast.simd_integers import add_dots, add_pairs, add_reals, scaled, store_rows, zero_integers, zero_reals
 
 ROWS, FEW = 8, 3  # rows of x at once; up to FEW go one by one
 PART = 128  # inputs whose sums of x and of u - c, of 8 bits each, fit 16 bits
+LONGEST = 2**31 // 255**2  # inputs of a group whose sums fit 32 bits whatever the codes are
 TILES = 4  # a task
 CACHE = 2**18  # bytes of x that stay in a core's second-level cache
 
@@ -29,6 +32,37 @@ class Integers(NamedTuple):
     codes: np.ndarray  # uint32 (tiles, words * LANES): 8 codes of 4 bits a word, or 4 of 8; groups begin with a word
     pairs: np.ndarray  # uint32 (tiles, parts * LANES): c in the lower half, sum (u - c) in the upper one
     scale: np.ndarray  # (tiles, groups * LANES): float32, or uint16 bits of float16
+
+
+def weight(packed, scale, zero_point, bits, length):
+    """Rows of `length` packed codes as Integers, or None where a zero point is far off, or a sum may be too large."""
+    (out, groups), wide = scale.shape, 4 if bits <= 4 else 8
+    size, zeros = length // groups, zero_point + 2 ** (wide - 1)
+    if scale.dtype != np.float32 or not out or size > LONGEST or zeros.min() < 2**wide - 256 or zeros.max() > 255:
+        return None
+    if bits != wide or (groups > 1 and size % (32 // wide)):  # groups begin with a word
+        rest = ((0, 0), (0, 0), (0, -size % (32 // wide)))
+        codes = np.pad(unpack_codes(packed, bits, length).reshape(out, groups, size), rest)
+        packed = pack_codes(codes.reshape(out, -1), wide)
+    return paired(side_by_side(packed, wide), tiled(scale), tiled(zeros.astype(np.int16)), (out, length, wide))
+
+
+def of(weight, length):
+    """An interleaved.Interleaved for x of this width as Integers that share its codes, or None as above."""
+    if length * LANES // weight.scale.shape[1] > LONGEST:
+        return None
+    return paired(weight.codes, weight.scale, weight.zero_point, (weight.out, length, 4))
+
+
+def paired(codes, scale, zero_point, shape):
+    """Codes, scale and c in tiles (c perhaps one row for all tiles) as Integers of a shape (out, in, bits)."""
+    out, length, bits = shape
+    size = length // (scale.shape[1] // LANES)
+    found = Integers(out, size, bits, codes, np.empty((0, 0), np.uint32), scale)
+    ones = _laid_out(np.ones((1, length), np.int8), np.zeros(1, np.int32), found)[1][0]
+    pairs = np.empty((len(codes), scale.shape[1] * -(-size // PART)), np.uint32)
+    _pair_up(_shape(found), codes, zero_point, ones, (0,), pairs)
+    return found._replace(pairs=pairs)
 
 
 def sums(q, zero_point, weight):
@@ -84,6 +118,23 @@ def _turn(q, zero_point, shape, rows, x, pairs):
                 for word in range(words):
                     first = word // step * unit + word % step
                     x[block, (group * words + word) * len(rows) + i] = _word(room, first, step)
+
+
+@parallel
+def _pair_up(shape, codes, zero_point, ones, rows, pairs):
+    bits, size, words = shape
+    parts, step = (size + PART - 1) // PART, PART * bits // 32
+    for tile in prange(len(codes)):
+        room, zeros = np.empty(LANES, np.int32), zero_point[tile % len(zero_point)]
+        for at in range(pairs.shape[1] // LANES):
+            group, part = at // parts, at % parts
+            first = group * words + part * step
+            last = min(first + step, (group + 1) * words)
+            store_rows(room, 0, LANES, _part(bits, codes[tile], ones[0], rows, zero_integers(rows), first, last))
+            for lane in range(LANES):
+                c = np.int32(zeros[group * LANES + lane])
+                total = room[lane] - c * np.int32(min(PART, size - part * PART))
+                pairs[tile, at * LANES + lane] = np.uint32(_pair(c, total))
 
 
 @inlined

@@ -47,15 +47,36 @@ def interleave(packed, scale, zero_point):
     fits = groups == 1 or (groups > 0 and packed.shape[1] % (4 * groups) == 0)
     if scale.dtype != np.float32 or not fits or not out or not (-120 <= zero_point.min() <= zero_point.max() < 120):
         return None
-    tiles, words = -(-out // LANES), -(-packed.shape[1] // 4)
-    codes = np.empty((tiles, words * LANES), np.uint32)
-    _interleave(np.ascontiguousarray(packed), codes)
+    codes = side_by_side(packed, 4)
     with np.errstate(over="ignore"):
         half = scale.astype(np.float16)
     scale = half.view(np.uint16) if (half == scale).all() else scale
     same = (zero_point == zero_point[:1, :1]).all()
     zero_point = zero_point[: 1 if same else out].astype(np.int8) + np.int8(8)
-    return Interleaved(out, codes, _tiled(scale), _tiled(np.repeat(zero_point, LANES, 0) if same else zero_point))
+    return Interleaved(out, codes, tiled(scale), tiled(np.repeat(zero_point, LANES, 0) if same else zero_point))
+
+
+def side_by_side(packed, bits):
+    """Canonical bytes of 4 or 8 bits a code as the codes of tiles, each plus 2**(bits - 1)."""
+    codes = np.empty((-(-len(packed) // LANES), -(-packed.shape[1] // 4) * LANES), np.uint32)
+    _interleave(np.ascontiguousarray(packed), np.uint32(0x88888888 if bits == 4 else 0x80808080), codes)
+    return codes
+
+
+def stored(weight, row_bytes):
+    """packed, scale, zero_point and bits of an Interleaved, as quantized_matmul takes them."""
+    codes, scale, zero_point = (_rows(part, weight.out) for part in weight[1:])
+    packed = (codes ^ np.uint32(0x88888888)).astype("<u4").view(np.uint8)[:, :row_bytes]
+    scale = (scale.view(np.float16) if scale.dtype == np.uint16 else scale).astype(np.float32)
+    zero_point = np.broadcast_to(zero_point.astype(np.int32) - 8, scale.shape)
+    return np.ascontiguousarray(packed), scale, np.ascontiguousarray(zero_point), 4
+
+
+def tiled(values):
+    """(out, groups) to (tiles, groups * LANES); rows beyond the last are 0."""
+    values = np.pad(values, ((0, -len(values) % LANES), (0, 0)))
+    turned = values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2)
+    return np.ascontiguousarray(turned).reshape(len(turned), -1)
 
 
 def product(x, weight):
@@ -84,15 +105,14 @@ def dequantized(weight):
     return w[: weight.out]
 
 
-def _tiled(values):
-    """(rows, groups) to (tiles, groups * LANES); rows beyond the last are 0."""
-    values = np.pad(values, ((0, -len(values) % LANES), (0, 0)))
-    tiled = values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2)
-    return np.ascontiguousarray(tiled).reshape(len(tiled), -1)
+def _rows(tiles, out):
+    """What `tiled` made, back to (out, groups), or (1, groups) where all tiles have the same."""
+    turned = np.ascontiguousarray(tiles.reshape(len(tiles), -1, LANES).swapaxes(1, 2))
+    return turned.reshape(len(tiles) * LANES, -1)[:out] if len(tiles) * LANES >= out else turned[0, :1]
 
 
 @parallel
-def _interleave(packed, codes):
+def _interleave(packed, flip, codes):
     out, length = packed.shape
     for tile in prange(codes.shape[0]):
         for at in range(codes.shape[1]):
@@ -101,7 +121,7 @@ def _interleave(packed, codes):
             if row < out:
                 for i in range(min(4, length - first)):
                     word |= np.uint32(packed[row, first + i]) << np.uint32(8 * i)
-            codes[tile, at] = word ^ np.uint32(0x88888888)  # two's complement to code + 8
+            codes[tile, at] = word ^ flip  # two's complement to code + 2**(bits - 1)
 
 
 @serial

@@ -5,8 +5,10 @@ import numpy as np
 from refq import checks
 from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
-from refq_fast import interleaved, permuted
+from refq.ranges.arguments import tokens
+from refq_fast import integers, interleaved, permuted
 from refq_fast.ops import codebook_matmul as indices
+from refq_fast.ops import quantized_linear as whole
 from refq_fast.ops import quantized_matmul as stored
 
 
@@ -16,7 +18,7 @@ class PackedWeight:
     At 4 bits, where a group is whole 32-bit words, its rows are interleaved; otherwise it stays as it is stored.
     """
 
-    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored")
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "whole")
 
     def __init__(self, packed, scale, zero_point, bits):
         bits, packed, scale = checks.bit_width(bits), np.asarray(packed), checks.as_float("scale", scale)
@@ -27,6 +29,7 @@ class PackedWeight:
         self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
         self.fast = interleaved.interleave(*weight) if bits == 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
+        self.whole = None, None  # width of x, and integers.Integers for it
 
     def product(self, x):
         """x (..., in) times the transpose: (..., out)."""
@@ -42,6 +45,18 @@ class PackedWeight:
         if self.stored:
             return stored.dequantized(x.shape[-1], *self.stored)
         return interleaved.dequantized(self.fast)[:, : x.shape[-1]]
+
+    def quantized_linear(self, x, activation_bits, symmetric=False):
+        """quantized_linear with x (..., in); what its kernel reads beside or instead of `fast` is made at first use."""
+        x = tokens(_fitting(self, x))
+        width, weight = self.whole
+        if width != x.shape[-1]:
+            weight = integers.weight(*self.stored, x.shape[-1]) if self.stored else integers.of(self.fast, x.shape[-1])
+            self.whole = x.shape[-1], weight
+        if weight is not None and activation_bits <= 8:
+            return whole.product(x, weight, activation_bits, symmetric)
+        stored = self.stored or interleaved.stored(self.fast, self.row_bytes)
+        return whole.product_as_stored(x, *stored, (activation_bits, symmetric))
 
 
 class CodebookWeight:

@@ -7,11 +7,13 @@ from refq.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
 from refq.ops.cross_entropy import cross_entropy, cross_entropy_vjp
 from refq.ops.embed import embed, embed_vjp
 from refq.ops.gelu import gelu, gelu_tanh, gelu_tanh_vjp, gelu_vjp
+from refq.ops.integer_matmul import integer_matmul
 from refq.ops.layer_norm import layer_norm, layer_norm_vjp
 from refq.ops.linear import CodebookWeight as CodebookWeight
 from refq.ops.linear import PackedWeight as PackedWeight
 from refq.ops.linear import linear, linear_vjp
 from refq.ops.llm_int8 import llm_int8_matmul
+from refq.ops.quantized_linear import quantized_linear
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 from refq.ops.rms_norm import rms_norm, rms_norm_vjp
 from refq.ops.rope import rope, rope_frequencies, rope_vjp
@@ -28,6 +30,8 @@ __all__ = [
     "codebook_matmul",
     "codebook_matmul_vjp",
     "llm_int8_matmul",
+    "integer_matmul",
+    "quantized_linear",
     "rms_norm",
     "rms_norm_vjp",
     "layer_norm",

@@ -7,6 +7,7 @@ import numpy as np
 
 from refq.ops import arguments
 from refq.ops.codebook_matmul import codebook_matmul, codebook_matmul_vjp
+from refq.ops.quantized_linear import quantized_linear
 from refq.ops.quantized_matmul import quantized_matmul, quantized_matmul_vjp
 
 
@@ -17,6 +18,10 @@ class PackedWeight(NamedTuple):
     scale: np.ndarray
     zero_point: np.ndarray
     bits: int
+
+    def quantized_linear(self, x, activation_bits, symmetric=False):
+        """quantized_linear of x (..., in) with this weight."""
+        return quantized_linear(x, *self, activation_bits, symmetric)
 
 
 class CodebookWeight(NamedTuple):

@@ -18,6 +18,7 @@ from refq.ranges.mse import mse
 from refq.ranges.percentile import percentile
 from refq.ranges.quantile import quantile_codebook
 from refq.ranges.sqnr import sqnr
+from refq.ranges.token import token_quantize
 
 __all__ = [
     "float16_scale",
@@ -25,6 +26,7 @@ __all__ = [
     "percentile",
     "mse",
     "sqnr",
+    "token_quantize",
     "aimet_range",
     "aimet_sqnr_range",
     "gptq_range",

@@ -15,6 +15,11 @@ def fitted_groups(groups):
     return _small(checks.filled_groups(groups), "groups")
 
 
+def tokens(x):
+    """Activations (..., D): finite, at least one number a token."""
+    return checks.finite("x", checks.last_axis("x", checks.as_float("x", x)))
+
+
 def linear_arguments(groups, bits):
     """Groups, and how many entries a codebook of `bits` bits has."""
     return fitted_groups(groups), 2 ** checks.bit_width(bits, smallest=1)

@@ -6,11 +6,6 @@ from refq.ops import arguments
 from refq.training.arguments import LARGEST, learned_step, moderate
 
 
-def tokens(x):
-    """Activations (..., D): finite, at least one number a token."""
-    return checks.finite("x", arguments.last_axis("x", checks.as_float("x", x)))
-
-
 def reals(x):
     """Finite numbers of any shape."""
     return checks.finite("x", checks.as_float("x", x))

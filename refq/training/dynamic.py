@@ -1,15 +1,15 @@
 """Fake quantization of activations with a grid of each token's own."""
 
 from refq import checks
-from refq.grids.affine import fake_quantize, fake_quantize_vjp, integer_range
-from refq.ranges.minmax import minmax
-from refq.training import arguments_surrogates as arguments
+from refq.grids.affine import dequantize, fake_quantize_vjp
+from refq.ranges import arguments
+from refq.ranges.token import token_grid, token_quantize
 
 
 def dynamic_fake_quantize(x, bits, symmetric=False):
     """Each token to the nearest real numbers of its own min-max grid.
 
-    x_hat = fake_quantize(x, *minmax(x)),  one scale and zero point for each vector along the last axis
+    x_hat = dequantize(*token_quantize(x)),  one scale and zero point for each vector along the last axis
 
     Parameters
         x: float32 (or float64) (..., D), finite.
@@ -29,8 +29,7 @@ def dynamic_fake_quantize(x, bits, symmetric=False):
     Source: Yao et al. 2022 (2206.01861), section 4.1, token-wise; the min-max grid with 0 inside is ours.
     Spec: dynamic_fake_quantize
     """
-    x = arguments.tokens(x)
-    return fake_quantize(x, *_grid(x, bits, symmetric))
+    return dequantize(*token_quantize(x, bits, symmetric))
 
 
 def dynamic_fake_quantize_vjp(g, x, bits, symmetric=False):
@@ -53,9 +52,4 @@ def dynamic_fake_quantize_vjp(g, x, bits, symmetric=False):
     Spec: dynamic_fake_quantize_vjp
     """
     x = arguments.tokens(x)
-    return fake_quantize_vjp(checks.gradient(g, x), x, *_grid(x, bits, symmetric))
-
-
-def _grid(x, bits, symmetric):
-    qmin, qmax = integer_range(bits)
-    return *minmax(x, qmin, qmax, symmetric), qmin, qmax
+    return fake_quantize_vjp(checks.gradient(g, x), x, *token_grid(x, bits, symmetric))

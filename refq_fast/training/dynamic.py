@@ -4,11 +4,9 @@ import numpy as np
 from numba import prange
 
 from refq import checks
-from refq.grids.affine import integer_range
-from refq.training import arguments_surrogates as arguments
+from refq.ranges import arguments
 from refq_fast.kernel import parallel, serial
-
-CHUNK = 8192  # elements a task, at least
+from refq_fast.tokens import CHUNK, fitted, limits
 
 
 def dynamic_fake_quantize(x, bits, symmetric=False):
@@ -32,9 +30,7 @@ def dynamic_fake_quantize_vjp(g, x, bits, symmetric=False):
 
 
 def _by_row(kernel, x, arrays, bits, symmetric):
-    qmin, qmax = integer_range(bits)
-    steps = x.dtype.type(qmax if symmetric else qmax - qmin)
-    grid = (x.dtype.type(qmin), x.dtype.type(qmax), steps, np.finfo(x.dtype).smallest_subnormal)
+    grid = limits(x, bits, symmetric)
     flat = [np.ascontiguousarray(array).reshape(-1, x.shape[-1]) for array in arrays]
     result, widths = np.empty_like(flat[0]), np.empty(len(flat[0]), x.dtype)
     kernel(*flat, grid, bool(symmetric), result, widths)
@@ -47,7 +43,7 @@ def _fake_quantize(x, grid, symmetric, x_hat, widths):
     share = CHUNK // x.shape[1] + 1
     for task in prange((len(x) + share - 1) // share):
         for row in range(task * share, min(task * share + share, len(x))):
-            s, z, widths[row] = _fitted(x[row], grid, symmetric)
+            s, z, widths[row] = fitted(x[row], grid, symmetric)
             _round(x[row], s, z, grid[0], grid[1], x_hat[row])
 
 
@@ -56,23 +52,8 @@ def _fake_quantize_vjp(g, x, grid, symmetric, gx, widths):
     share = CHUNK // x.shape[1] + 1
     for task in prange((len(x) + share - 1) // share):
         for row in range(task * share, min(task * share + share, len(x))):
-            s, z, widths[row] = _fitted(x[row], grid, symmetric)
+            s, z, widths[row] = fitted(x[row], grid, symmetric)
             _pass(g[row], x[row], s, z, grid[0], grid[1], gx[row])
-
-
-@serial
-def _fitted(x, grid, symmetric):
-    """minmax of one row: scale, zero point, and the width that must not overflow."""
-    qmin, qmax, steps, smallest = grid
-    lo = hi = qmin - qmin
-    for v in x:
-        lo = min(lo, v)
-        hi = max(hi, v)
-    if lo == hi:
-        return qmax / qmax, lo if symmetric else qmin, lo
-    width = max(-lo, hi) if symmetric else hi - lo
-    s = max(width / steps, smallest)
-    return s, qmin - qmin if symmetric else min(max(qmin - np.rint(lo / s), qmin), qmax), width
 
 
 @serial
