@@ -78,6 +78,48 @@ def test_a_model_with_dynamic_grids(engine, model, bits, reached):
 
 
 @both
+@pytest.mark.parametrize(("bits", "activation_bits"), [(4, 4), (4, 8), (8, 8), (3, 6)])
+def test_a_model_of_integers(engine, model, bits, activation_bits):
+    """Packed weights meet codes: the same logits but for rounding as dequantized ones with fake-quantized activations.
+
+    A tape sees the latter; of a constant input it needs no gradient.
+    """
+    params, config = model
+    packed, plain = ({name: kind(w, bits, engine) for name, w in params.items()} for kind in (_packed, _dequantized))
+    ops, lifted = quantized_inputs(engine), quantized_inputs(tape.lift(engine))
+    whole = refq.llama_forward(on_input_grids(packed, activation_bits), TOKENS, config, ops)
+    real = refq.llama_forward(on_input_grids(plain, activation_bits), TOKENS, config, ops)
+    norm = np.linalg.norm(real)
+    assert 0 < np.linalg.norm(whole - real) < 1e-5 * norm
+    norms = "model.layers.0.input_layernorm.weight"
+    found = []
+    for weights in (packed, plain):
+        leaf = tape.Tensor(weights[norms])
+        given = on_input_grids(weights | {norms: leaf}, activation_bits)
+        logits = refq.llama_forward(given, TOKENS, config, lifted)
+        found.append(tape.backward([(logits, real)], [leaf])[0])
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-4 * np.abs(found[0]).max())
+    x, weight = real[..., :16], QuantizedInput(packed["model.layers.0.mlp.up_proj.weight"], activation_bits)
+    np.testing.assert_array_equal(lifted.linear(x, weight), ops.linear(x, weight))
+    assert lifted.linear(tape.Tensor(x), weight).shape == ops.linear(x, weight).shape
+
+
+def _packed(w, bits, engine, groups=2):
+    """A projection as PackedWeight; the rest as it is."""
+    if w.ndim < 2 or w.shape[0] == SIZES["V"]:
+        return w
+    limits, grouped = refq.integer_range(bits), w.reshape(len(w), groups, -1)
+    scale, zero_point = refq.minmax(grouped, *limits, symmetric=False)
+    q = refq.quantize(grouped, scale, zero_point, *limits).reshape(w.shape)
+    return engine.PackedWeight(refq.pack_codes(q, bits), scale[..., 0], zero_point[..., 0], bits)
+
+
+def _dequantized(w, bits, engine):
+    weight = _packed(w, bits, refq)
+    return w if weight is w else refq.linear(np.eye(w.shape[1], dtype=w.dtype), weight).T
+
+
+@both
 def test_a_token_is_quantized_alone(engine, model):
     """So a decoder with a cache sees the same grids, as no later token moves them."""
     params, config = on_input_grids(wide(model[0]), 8), model[1]

@@ -29,6 +29,9 @@ def quantized_inputs(ops):
 
     linear(x, weight) = ops.linear(x_hat, weight),  x_hat = dynamic_fake_quantize(x, bits) or lsq(x, scale, zero_point)
 
+    Where both are codes of at most 8 bits, a PackedWeight and an x with a grid a token, they are multiplied as such:
+    quantized_linear, which is the same but for rounding.
+
     Parameters
         ops: an engine, or what tape.lift makes of one: then gradients pass by the rules of those two.
     Returns
@@ -43,6 +46,9 @@ def quantized_inputs(ops):
     def linear(x, weight, bias=None):
         if isinstance(weight, QuantizedInput):
             weight, bits, scale, zero_point = weight
+            if scale is None and bits <= 8 and isinstance(x, np.ndarray) and isinstance(weight, ops.PackedWeight):
+                y = weight.quantized_linear(x, bits)
+                return y if bias is None else y + bias
             if scale is None:
                 x = ops.dynamic_fake_quantize(x, bits)
             else:
