@@ -28,7 +28,7 @@ def solve_blocks(room, checkpoint, settings, calibration, tokens, run, done):
     folder = os.path.join(room, "blocks")
     os.makedirs(folder, exist_ok=True)
     layers, together = checkpoint.config["num_hidden_layers"], blocks_together(calibration.steps)
-    read = functools.partial(_original, checkpoint, _rotation(calibration))
+    read = functools.partial(_original, checkpoint, _rotation(calibration, settings))
     names, errors, states = [], [], States(folder, run.states_memory)
     with open_journal(os.path.join(room, "journal")) as journal, _progress(checkpoint) as tell:
         params, _ = read(None)
@@ -63,7 +63,7 @@ def _solve_group(numbers, read, data, settings, calibration, states, tell):
     steps = {phase: [s for s in calibration.steps if s.phase == phase] for phase in ("block", "group", "solver")}
     group, low = [], None
     if data is not None:
-        low = states.copy(data.low) if len(numbers) > 1 else data.low
+        low = states.spare(data.low) if len(numbers) > 1 else data.low
     for number in numbers:
         original = block = Block(number, *read(number))
         for step in steps["block"]:
@@ -111,12 +111,12 @@ def _embedded(params, tokens, settings, states):
     return data
 
 
-def _rotation(calibration):
+def _rotation(calibration, settings):
     """The step that changes the float model, as a function; None for none."""
     steps = [step for step in calibration.steps if step.phase == "model"]
     if not steps:
         return None
-    return functools.partial(steps[0].function, how=steps[0].how)
+    return functools.partial(steps[0].function, schemes=settings.schemes, how=steps[0].how)
 
 
 def _original(checkpoint, rotate, number):

@@ -4,12 +4,14 @@ import os
 
 import numpy as np
 
+from refq.jobs import output
+
 
 class States:
     """Makes arrays (sequences, T, D) that share a budget of bytes."""
 
     def __init__(self, folder, budget):
-        self.folder, self.left, self.made = folder, budget, 0
+        self.folder, self.left, self.made, self.copied = folder, budget, 0, None
 
     def array(self, shape):
         """A float32 array of this shape, in memory while the budget lasts."""
@@ -18,11 +20,14 @@ class States:
             self.left -= needed
             return np.empty(shape, np.float32)
         self.made += 1
-        return np.memmap(os.path.join(self.folder, f"states-{self.made}"), np.float32, "w+", shape=shape)
+        path = os.path.join(self.folder, f"states-{self.made}")
+        with output.allocated(path, needed):  # a full disk is told here: who writes to a mapped file is killed by it
+            return np.memmap(path, np.float32, "r+", shape=shape)
 
-    def copy(self, states):
-        """Another array with the same numbers."""
-        found = self.array(states.shape)
+    def spare(self, states):
+        """A copy of the states, in the one array there is for it: who asks again writes over the last copy."""
+        if self.copied is None:
+            self.copied = self.array(states.shape)
         for row, x in enumerate(states):
-            found[row] = x
-        return found
+            self.copied[row] = x
+        return self.copied

@@ -7,6 +7,7 @@ from refq.transforms.hadamard import hadamard_transform
 from refq.transforms.inputs import RotatedInput
 from refq.transforms.sites import block_sites
 
+ONLINE = ("self_attn.o_proj", "mlp.down_proj")  # whose inputs can be rotated at run time
 NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
@@ -80,12 +81,23 @@ def rotated_block(params, layer, config, signs, online=False):
     _fuse(rotated, places)
     signs = arguments.signs(signs, rotated[f"{block}.input_layernorm.weight"])
     _turn_columns(rotated, [reader for _, readers in places for reader in readers], signs)
-    for name in ("self_attn.o_proj", "mlp.down_proj"):
+    for name in ONLINE:
         _turn_outputs(rotated, f"{block}.{name}", signs)
     _turn_values(rotated, f"{block}.self_attn", config["head_dim"])
     if online:
-        _turn_inputs(rotated, block, config["head_dim"])
+        rotated |= {
+            f"{block}.{name}.weight": rotated_input(rotated, f"{block}.{name}", config["head_dim"]) for name in ONLINE
+        }
     return rotated
+
+
+def rotated_input(params, layer, d):
+    """The weight of an o_proj or a down_proj whose input is rotated at run time: over the heads, over all channels."""
+    w = params[f"{layer}.weight"]
+    if layer.endswith(ONLINE[1]):
+        return RotatedInput(hadamard_transform(w))
+    heads = w.reshape(len(w), -1, d).swapaxes(1, 2)
+    return RotatedInput(hadamard_transform(heads).swapaxes(1, 2).reshape(w.shape), d)
 
 
 def _fused_head(params):
@@ -125,14 +137,6 @@ def _turn_values(params, attention, d):
     if f"{v}.bias" in params:
         params[f"{v}.bias"] = _by_head(v, arguments.bias(params, f"{v}.bias", w[:, 0]), d)
     params[f"{o}.weight"] = _by_head(o, params[f"{o}.weight"], d)
-
-
-def _turn_inputs(params, layer, d):
-    """What meets an input that is rotated at run time: the columns of o_proj over the heads, those of down_proj."""
-    o, down = f"{layer}.self_attn.o_proj.weight", f"{layer}.mlp.down_proj.weight"
-    heads = params[o].reshape(len(params[o]), -1, d).swapaxes(1, 2)
-    params[o] = RotatedInput(hadamard_transform(heads).swapaxes(1, 2).reshape(params[o].shape), d)
-    params[down] = RotatedInput(hadamard_transform(params[down]))
 
 
 def _by_head(name, w, d):

@@ -1,5 +1,6 @@
 """A block of a LLaMA while it is quantized, and what can be seen of it while calibration text passes through."""
 
+import contextlib
 import functools
 from typing import NamedTuple
 
@@ -21,9 +22,10 @@ class Block(NamedTuple):
     """A block on its way.
 
     layer: its number.
-    params: dict, Hugging Face name -> float32 array; weights that have a grid lie on it.
+    params: dict, Hugging Face name -> float32 array.
     inputs: dict, layer name -> how its input is altered: a Reassembly, or the stride of a rotation.
-    grids: dict, layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known.
+    grids: dict, layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known;
+        of a finished block of all that are quantized, and their weights lie on them.
     """
 
     layer: int
@@ -94,8 +96,13 @@ def finished(block, settings):
     """The block with all its quantized layers on grids: those that have none are fitted one."""
     weights, grids = {}, {}
     for layer in quantized(block, settings):
-        if layer not in block.grids:
-            weights[layer], grids[layer] = fitted(block.weight(layer), settings.schemes[layer], settings)
+        w, scheme, grid = block.weight(layer), settings.schemes[layer], block.grids.get(layer)
+        if grid is None:
+            weights[layer], grids[layer] = fitted(w, scheme, settings)
+        else:
+            limits = settings.engine.integer_range(scheme.bits)
+            groups = settings.engine.to_groups(w, scheme.group_size)
+            weights[layer] = on_grid(groups, grid, limits, settings.engine).reshape(w.shape)
     return block.with_weights(weights)._replace(grids=block.grids | grids)
 
 
@@ -165,9 +172,16 @@ def observed(block, layers, states, settings, low=True):
             weight = weight[0]
         if id(weight) in wanted:
             found.append((wanted[id(weight)], x))
+        if len(found) == len(wanted):
+            raise _Seen
 
     forward = run(block, settings, low, [look])
     for rows in chunks(states, settings.config):
-        forward(x=np.ascontiguousarray(states[rows]))
+        with contextlib.suppress(_Seen):
+            forward(x=np.ascontiguousarray(states[rows]))
         yield from found
         found.clear()
+
+
+class _Seen(Exception):
+    """All that was asked for: what follows in the block need not be computed."""

@@ -36,6 +36,16 @@ def readers(block, site):
     return [block.name(reader) for reader in READERS[site]]
 
 
+def open_sites(block, settings, sites=tuple(READERS)):
+    """Those of the sites with a reader that is quantized, and no reader whose input something alters at run time."""
+    found = []
+    for site in sites:
+        layers = readers(block, site)
+        if any(layer in settings.schemes for layer in layers) and not any(layer in block.inputs for layer in layers):
+            found.append(site)
+    return found
+
+
 def squared_error(y, y_hat):
     """Sum of squares of the differences, in float64; infinite where it is no number."""
     with np.errstate(over="ignore", invalid="ignore"):

@@ -6,11 +6,10 @@ import numpy as np
 
 from refq.errors import GridError
 from refq.jobs.methods.block import altered, fitted, observed
-from refq.jobs.methods.objectives import output, readers, squared_error
+from refq.jobs.methods.objectives import open_sites, output, readers, squared_error
 from refq.jobs.methods.statistics import gathered
 from refq.jobs.model import operations
 from refq.transforms.reassembly import assemble
-from refq.transforms.sites import READERS
 
 SEARCHES, ASSEMBLIES, SCORES = ("adaptive", "fixed", "official"), ("merge", "prune", "none"), ("distance", "official")
 
@@ -39,24 +38,23 @@ def channel_reassembly(block, data, settings, how):
     how: Reassembling.
     """
     engine, most = settings.engine, 0.2 if how.ratio is None else how.ratio
+    limit = most if how.assembly == "none" else how.ratio  # where something is merged or left out, room has an end
     grids = {
-        "adaptive": lambda maximum: engine.threshold_grid(maximum, how.points, how.ratio),
+        "adaptive": lambda maximum: engine.threshold_grid(maximum, how.points, limit),
         "official": lambda maximum: engine.official_threshold_grid(maximum, most),
         "fixed": lambda maximum: [engine.expansion_threshold(maximum, most)],
     }
-    firsts = {readers(block, site)[0]: site for site in READERS}
+    firsts = {readers(block, site)[0]: site for site in open_sites(block, settings)}
     seen = gathered(observed(block, firsts, data.full, settings, low=False))
     some = {}
     for first, x in observed(block, firsts, data.full[: how.sequences], settings, low=False):
         some.setdefault(first, []).append(x)
     for first, site in firsts.items():
-        layers = readers(block, site)
-        if not any(layer in settings.schemes for layer in layers):
-            continue
+        layers = [layer for layer in readers(block, site) if layer in settings.schemes]
         x, maximum = np.concatenate(some[first]), seen[first].absmax
         make = _maker(x, np.concatenate([block.weight(layer) for layer in layers]), maximum, settings, how)
         forms = (form for threshold in grids[how.search](maximum) if (form := make(threshold)) is not None)
-        block = _with_form(block, layers, _best(block, site, x, forms, settings), settings)
+        block = _with_form(block, layers, _best(block, site, x, forms, settings), settings.engine)
     return block
 
 
@@ -94,24 +92,22 @@ def _best(block, site, x, forms, settings):
         if key in known:
             continue
         known.add(key)
-        tried = _with_form(block, readers(block, site), form, settings)
+        layers = [layer for layer in readers(block, site) if layer in settings.schemes]
+        tried = _with_form(block, layers, form, settings.engine)
         params = dict(tried.params)
-        for layer in readers(block, site):
-            if layer in settings.schemes:
-                w_hat, _ = fitted(tried.weight(layer), settings.schemes[layer], settings)
-                params[f"{layer}.weight"] = altered(tried.with_weights({layer: w_hat}), layer, settings.activations)
-            else:
-                params[f"{layer}.weight"] = altered(tried, layer)
+        for layer in layers:
+            w_hat, _ = fitted(tried.weight(layer), settings.schemes[layer], settings)
+            params[f"{layer}.weight"] = altered(tried.with_weights({layer: w_hat}), layer, settings.activations)
         error = squared_error(y, output(site, params, x, block.layer, settings, ops))
         if best is None or error < least or (error == least and form.members.size < best.members.size):
             least, best = error, form
     return best
 
 
-def _with_form(block, layers, form, settings):
-    """The block with its weights reassembled; as it is if the form leaves every channel as it is."""
+def _with_form(block, layers, form, engine):
+    """The block with these weights reassembled; as it is if the form leaves every channel as it is."""
     channels = block.weight(layers[0]).shape[1]
     if form is None or (form.divisors.size == channels and (form.divisors == 1).all()):
         return block
-    weights = {layer: settings.engine.reassemble_weight(block.weight(layer), form) for layer in layers}
+    weights = {layer: engine.reassemble_weight(block.weight(layer), form) for layer in layers}
     return block.with_weights(weights)._replace(inputs=block.inputs | dict.fromkeys(layers, form))

@@ -4,25 +4,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refq.jobs.methods.block import PROJECTIONS, Block
-from refq.transforms.inputs import RotatedInput
-from refq.transforms.rotation import rotated_block, rotated_ends
+from refq.jobs.methods.block import Block
+from refq.transforms.rotation import ONLINE, rotated_block, rotated_ends, rotated_input
 
 
 class Rotation(NamedTuple):
-    """seed: of the signs.  online: o_proj and down_proj have inputs that are rotated at run time, over all channels."""
+    """seed: of the signs.  online: o_proj and down_proj, where quantized, have inputs that are rotated at run time."""
 
     seed: int = 0
     online: bool = True
 
 
-def rotation(params, part, config, how):
+def rotation(params, part, config, schemes, how):
     """One block, or what stands around the blocks, rotated by a Hadamard matrix with random signs.
 
     Parameters
         params: dict of this part alone.
         part: the number of a block; None for embedding, last norm and head.
         config: of the model.
+        schemes: dict, layer name -> Scheme of every layer that is quantized; the inputs of others stay as they are.
         how: Rotation.
     Returns
         params: dict of arrays.
@@ -31,11 +31,10 @@ def rotation(params, part, config, how):
     signs = random_signs(config["hidden_size"], how.seed)
     if part is None:
         return rotated_ends(params, signs), {}
-    found, inputs = rotated_block(params, part, config, signs, how.online), {}
-    for layer in map(Block(part, {}).name, PROJECTIONS):
-        weight = found[f"{layer}.weight"]
-        if isinstance(weight, RotatedInput):
-            found[f"{layer}.weight"], inputs[layer] = weight
+    found, inputs = rotated_block(params, part, config, signs), {}
+    for layer in map(Block(part, {}).name, ONLINE):
+        if how.online and layer in schemes:
+            found[f"{layer}.weight"], inputs[layer] = rotated_input(found, layer, config["head_dim"])
     return found, inputs
 
 

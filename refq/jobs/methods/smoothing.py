@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.jobs.methods.block import altered, fitted, observed, quantized
-from refq.jobs.methods.objectives import output, readers, squared_error
+from refq.jobs.methods.objectives import open_sites, output, readers, squared_error
 from refq.jobs.methods.statistics import gathered
 from refq.jobs.model import operations
-from refq.transforms.sites import READERS, fold_site
+from refq.transforms.sites import fold_site
 
 
 class Smoothing(NamedTuple):
@@ -36,7 +36,7 @@ class Salience(NamedTuple):
 
 def smoothquant(block, data, settings, how):
     """smooth_scale of what both norms give, from the whole text."""
-    sites = _open_sites(block, settings, ("input_layernorm", "post_attention_layernorm"))
+    sites = open_sites(block, settings, ("input_layernorm", "post_attention_layernorm"))
     seen = gathered(observed(block, [readers(block, site)[0] for site in sites], data.full, settings, low=False))
     for site in sites:
         layers = readers(block, site)
@@ -79,7 +79,7 @@ def _ratios(settings, count):
 
 
 def _searched(block, data, settings, sequences, candidates, through=False):
-    sites = _open_sites(block, settings, READERS)
+    sites = open_sites(block, settings)
     firsts = {readers(block, site)[0]: site for site in sites}
     seen = gathered(observed(block, firsts, data.full, settings, low=False))
     for first, site in firsts.items():
@@ -137,13 +137,3 @@ def _some_inputs(block, layers, states, settings, tokens):
 def _folded(block, site, scale):
     previous, following = block.name(site), readers(block, site)
     return block._replace(params=fold_site(block.params, previous, following, scale))
-
-
-def _open_sites(block, settings, sites):
-    """Those with a reader that is quantized and whose input nothing alters at run time."""
-    found = []
-    for site in sites:
-        layers = readers(block, site)
-        if any(layer in settings.schemes for layer in layers) and not any(layer in block.inputs for layer in layers):
-            found.append(site)
-    return found
