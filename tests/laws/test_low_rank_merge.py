@@ -20,6 +20,13 @@ def arguments(draw):
     }
 
 
+def edges():
+    """Large arguments, of sizes around the tiles of the kernels."""
+    for seed, (out, inputs, rank) in enumerate([(1, 1, 1), (3, 31, 4), (64, 257, 5), (1023, 65, 2), (2, 5000, 4)]):
+        parts = normal(seed, out, inputs), normal(seed + 9, rank, inputs), normal(seed + 19, out, rank)
+        yield dict(zip(("w", "low", "high"), parts, strict=True)) | {"scaling": 0.3}
+
+
 @both
 @given(arguments())
 def test_it_is_the_nearest_float(engine, arguments):
