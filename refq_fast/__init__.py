@@ -47,6 +47,7 @@ from refq_fast.training.kd import kd_kl_and_grad
 from refq_fast.training.learned_offset import lsq_plus, lsq_plus_vjp
 from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
+from refq_fast.training.low_rank import low_rank_merge
 from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
 from refq_fast.training.optimizers import adamw
 from refq_fast.training.reconstruction import reconstruction_gradients, reconstruction_step
