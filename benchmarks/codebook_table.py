@@ -12,8 +12,8 @@ import itertools
 import pathlib
 
 import refq_fast
-from refq.jobs.compare import compare
 from refq.jobs.plan import Options
+from refq.jobs.schemes import compare
 
 WIDTHS = (2, 3, 4)
 SIZES = ("channel", 64, 32)

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from refq.app import calibrated, compare, options
+from refq.app import calibrated, options, schemes
 from refq.app import engine as engines
 from refq.app.signals import resumable
 from refq.app.table import by_kind, table
@@ -50,7 +50,7 @@ WORST = 5
 @options.threads
 @options.resume
 @options.overwrite
-@click.option("--compare", is_flag=True, help="Every scheme in one table; writes no model.")
+@click.option("--compare", is_flag=True, help="Rounding and codebooks of every kind, in one table; writes no model.")
 @click.option("--text", type=options.FILE, help="With --compare: a text to score.")
 @click.option("--tokens", type=click.IntRange(min=2), help="With --compare: the first N tokens of it.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
@@ -61,13 +61,14 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
     OUT is in the `pack-quantized` format of compressed-tensors, with the tokenizer: transformers loads it as it is.
     Embeddings, norms and lm_head stay float. Methods from rtn on go block by block; a --recipe says which steps, one
     after the other. Codebooks, and what quantizes or alters activations, are in formats of our own that refq alone
-    reads. With --compare there is no OUT.
+    reads. With --compare there is no OUT: that is a quick look at what rounding and codebooks make of the weights, in
+    memory; `refq compare` quantizes with any methods, calibrated ones and activations too, and scores what they wrote.
     """
     started, given = time.monotonic(), _given()
     alone = {name: settings.pop(name) for name in ("compare", "text", "tokens")}
     if alone["compare"]:
-        _refuse("--compare", given - compare.TAKES, out)
-        compare.run(model, engines.load(engine, threads), settings | alone, given, as_json)
+        _refuse("--compare", given - schemes.TAKES, out)
+        schemes.run(model, engines.load(engine, threads), settings | alone, given, as_json)
         return
     _check(out, settings, given)
     asked = calibrated.asked(settings, given, (resume, overwrite))

@@ -9,13 +9,13 @@ import time
 import click
 
 from refq import __version__
-from refq.app import distill, options, quantize
+from refq.app import calibrated, distill, options, quantize
 from refq.app.table import table
 from refq.errors import UsageError
 from refq.jobs.distillation import Distillation
 from refq.jobs.plan import Options
 from refq.jobs.progress import say
-from refq.jobs.sweep import check_out, run_sweep, slug_of
+from refq.jobs.sweep import check_out, run_sweep, slug_of, write_results
 from refq.jobs.sweep_places import connect, locally, on_cluster
 from refq.jobs.sweep_recipe import check_sweep, located, read_recipe
 from refq.jobs.sweep_run import FINISHED, Job
@@ -72,7 +72,8 @@ def command(ctx, recipe, out, cluster, jobs, engine, threads, dry_run, as_json, 
         click.echo(json.dumps(rows) if as_json else "\n".join(line for row in rows for line in row["commands"]))
         return
     where = functools.partial(locally, count) if cluster is None else functools.partial(on_cluster, connect(cluster))
-    rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, where, _about(written, scored))
+    write = functools.partial(write_results, os.path.abspath(out), _about(written, scored))
+    rows = run_sweep(os.path.abspath(out), [job for _, job in work], record, where, write)
     lines, failed = summarize(rows), sum(row["state"] != FINISHED for row in rows)
     report = {"out": out, "failed": failed, "seconds": round(time.monotonic() - started, 1), "table": lines}
     click.echo(json.dumps(report | {"runs": rows}) if as_json else f"{table(*cells(lines))}\n\n{out}: {_end(report)}")
@@ -94,6 +95,8 @@ def _count(cluster, jobs, threads):
 def _names(verb):
     """Long names of the options that a recipe may set, with _ for -."""
     names = {option.removeprefix("--").replace("-", "_") for param in COMMANDS[verb].params for option in param.opts}
+    if verb == "quantize":
+        names -= set(calibrated.VALUES)  # methods that look at a text: refq compare
     return names - OURS - {param.name for param in COMMANDS[verb].params if isinstance(param, click.Argument)}
 
 

@@ -16,7 +16,7 @@ from refq.jobs.corpus import batch_at
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.methods.block import Settings
-from refq.jobs.methods.recipe import blocks_together, needs_text
+from refq.jobs.methods.recipe import STEPS, blocks_together, needs_text
 from refq.jobs.plan import plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, is_finished, planned, run_record, write_small_files
@@ -76,11 +76,8 @@ def quantize_calibrated(model, out, engine, options, calibration, text=None, run
     checkpoint = open_checkpoint(model)
     schemes, attention = plan_calibrated(checkpoint, options, calibration)
     digests, _ = check_inputs(checkpoint)
-    tokens, read = _windows(checkpoint, calibration, text)
-    chosen = calibration._asdict() | {
-        "steps": [{"method": method} | how._asdict() for method, how in calibration.steps]
-    }
-    record = run_record(options, digests | read) | {"calibration": chosen}
+    tokens, read = calibration_windows(checkpoint, calibration, text)
+    record = run_record(options, digests | read) | {"calibration": recorded(calibration)}
     needed = disk_needed(checkpoint, calibration, run)
     say(f"about {size(memory_needed(checkpoint, calibration, run))} of memory and {size(needed)} of disk are needed")
     with output.claim(target) as room:
@@ -122,13 +119,22 @@ def plan_calibrated(checkpoint, options, calibration):
     if "int8" in methods and (bits is not None or len(methods) > 1):
         raise UsageError("int8 has inputs of 8 bits of its own: it goes with no --activations and no other method")
     positions = checkpoint.config["max_position_embeddings"]
-    if not 2 <= calibration.context <= positions:
+    if needs_text(calibration.steps) and not 2 <= calibration.context <= positions:
         raise UsageError(f"--context {calibration.context}; this model takes 2..{positions}")
+    _check_training(methods, options)
     schemes = plan_schemes(checkpoint, options)
     if bits is not None:
         schemes = {layer: scheme._replace(inputs=Inputs(bits, "token")) for layer, scheme in schemes.items()}
     online = any(step.method == "rotation" and step.how.online for step in calibration.steps)
     return schemes, Attention(bits, online and bits is not None)
+
+
+def _check_training(methods, options):
+    if "lwc" in methods and options.symmetric:
+        raise UsageError("lwc learns both ends of a range: it needs --asymmetric")
+    trained = [method for method in methods if STEPS[method].phase == "group"]
+    if trained and (options.group_size == "tensor" or options.range != "minmax"):
+        raise UsageError(f"{trained[0]} trains on min-max grids of rows or groups: no --range, no --group-size tensor")
 
 
 def plan_solved(model, out, options, calibration, run=Run()):  # noqa: B008 (immutable)
@@ -163,14 +169,7 @@ def disk_needed(checkpoint, calibration, run):
     return int(2.5 * weights) + max(0, _state_bytes(checkpoint, calibration) - run.states_memory) + 2**24
 
 
-def _state_bytes(checkpoint, calibration):
-    if not needs_text(calibration.steps):
-        return 0
-    chains = 2 + (blocks_together(calibration.steps) > 1)
-    return 4 * chains * calibration.sequences * calibration.context * checkpoint.config["hidden_size"]
-
-
-def _windows(checkpoint, calibration, text):
+def calibration_windows(checkpoint, calibration, text):
     """Tokens (sequences, context) of the text, and its digest; None where none is needed."""
     if not needs_text(calibration.steps):
         if text is not None:
@@ -187,10 +186,18 @@ def _windows(checkpoint, calibration, text):
     return windows, {"calibration": hashlib.sha256(whole.encode()).hexdigest()}
 
 
-def _recorded(calibration):
+def recorded(calibration):
+    """A Calibration as JSON has it."""
     return calibration._asdict() | {
         "steps": [{"method": step.method} | step.how._asdict() for step in calibration.steps]
     }
+
+
+def _state_bytes(checkpoint, calibration):
+    if not needs_text(calibration.steps):
+        return 0
+    chains = 2 + (blocks_together(calibration.steps) > 1)
+    return 4 * chains * calibration.sequences * calibration.context * checkpoint.config["hidden_size"]
 
 
 def _settings(engine, checkpoint, schemes, options, attention, calibration):

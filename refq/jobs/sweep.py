@@ -1,6 +1,6 @@
 """A sweep: many independent runs, and one table of what came out of them.
 
-OUT/sweep.json     what all rows depend on
+OUT/sweep.json     what all rows depend on; compare.json where refq compare has made them
 OUT/results.jsonl  a line a run, in the order of the recipe; with results.csv and README.md made anew when a run ends
 OUT/runs/SLUG/     see refq.jobs.sweep_run
 """
@@ -21,6 +21,7 @@ from refq.jobs.progress import say
 from refq.jobs.sweep_run import FINISHED, finished_row
 from refq.jobs.sweep_table import comma_separated, markdown
 
+KINDS = {"sweep": "sweep", "compare": "comparison"}
 READABLE = 100  # characters of a slug before its digest
 
 
@@ -36,7 +37,7 @@ def slug_of(verb, own, settings):
 
 def check_out(out, record, resume):
     """Refuse an OUT that is not empty, or that with `resume` belongs to another sweep."""
-    path = os.path.join(out, "sweep.json")
+    path, kind = os.path.join(out, f"{record['command']}.json"), KINDS[record["command"]]
     if os.path.lexists(out) and not os.path.isdir(out):
         raise UsageError(f"OUT {out} is a file; a directory is written")
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
@@ -44,32 +45,32 @@ def check_out(out, record, resume):
     if not os.path.isdir(out) or not os.listdir(out):
         return
     if not os.path.exists(path):
-        raise UsageError(f"OUT {out} is not empty and holds no sweep; choose another OUT")
+        raise UsageError(f"OUT {out} is not empty and holds no {kind}; choose another OUT")
     if not resume:
-        raise UsageError(f"OUT {out} holds a sweep; --resume continues it")
+        raise UsageError(f"OUT {out} holds a {kind}; --resume continues it")
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except ValueError:
-        raise CheckpointError(f"{path}: it is not the record of a sweep") from None
+        raise CheckpointError(f"{path}: it is not the record of a {kind}") from None
     check_same_run(found, record, out, "choose another OUT")
 
 
-def run_sweep(out, jobs, record, place, about):
-    """Do every run that is not finished, and write what came out of all.
+def run_sweep(out, jobs, record, place, write):
+    """Do every run that is not finished, and write what came out of all whenever one ends.
 
     Parameters
         out: directory, checked by `check_out`.
         jobs: list of Job, in the order of the table.
         record: dict: what all rows depend on.
         place: function (jobs, stop) that yields (job, row) as runs end, see refq.jobs.sweep_places.
-        about: title and paragraphs of README.md.
+        write: function of the rows that there are, in the order of `jobs`.
     Returns
         rows: list of dict, in the order of `jobs`.
     """
     with output.claim(out):
         os.makedirs(os.path.join(out, "runs"), exist_ok=True)
-        output.write_whole(os.path.join(out, "sweep.json"), canonical(record) + "\n")
+        output.write_whole(os.path.join(out, f"{record['command']}.json"), canonical(record) + "\n")
         token = secrets.token_hex(8)
         jobs = [job._replace(token=token) for job in jobs]
         rows = {job.folder: finished_row(job) for job in jobs}
@@ -80,11 +81,20 @@ def run_sweep(out, jobs, record, place, about):
         with contextlib.closing(place(todo, lambda: _stop(out))) as results, _telling(todo) as tell:
             for job, row in results:
                 rows[job.folder] = row
-                _write(out, rows.values(), about)
+                write([row for row in rows.values() if row])
                 tell(job, row)
         _own(out, "")
-        _write(out, rows.values(), about)
+        write([row for row in rows.values() if row])
     return list(rows.values())
+
+
+def write_results(out, about, rows):
+    """The tables of a sweep in OUT; about: title and paragraphs of README.md."""
+    output.write_whole(
+        os.path.join(out, "results.jsonl"), "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    )
+    output.write_whole(os.path.join(out, "results.csv"), comma_separated(rows))
+    output.write_whole(os.path.join(out, "README.md"), markdown(rows, about))
 
 
 def _own(out, token):
@@ -94,15 +104,6 @@ def _own(out, token):
 def _stop(out):
     _own(out, "")
     say("what is finished is kept; --resume continues")  # now: waiting for the processes may take all our time
-
-
-def _write(out, rows, about):
-    rows = [row for row in rows if row is not None]
-    output.write_whole(
-        os.path.join(out, "results.jsonl"), "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    )
-    output.write_whole(os.path.join(out, "results.csv"), comma_separated(rows))
-    output.write_whole(os.path.join(out, "README.md"), markdown(rows, about))
 
 
 @contextlib.contextmanager
@@ -123,7 +124,7 @@ def _telling(jobs):
         return
     from tqdm import tqdm
 
-    with tqdm(total=len(jobs), unit="run", desc="sweep", leave=False) as bar:
+    with tqdm(total=len(jobs), unit="run", desc="runs", leave=False) as bar:
         yield lambda job, row: (bar.update(), bar.write("refq: " + line(job, row, bar.n), file=sys.stderr))
 
 

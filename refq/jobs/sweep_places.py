@@ -4,8 +4,12 @@ import concurrent.futures
 import contextlib
 import functools
 import logging
+import os
+import sys
+import threading
 
 from refq.errors import RefqError, UsageError
+from refq.jobs.child import POLL
 from refq.jobs.sweep_run import failed_row, perform
 
 RETRIES = 2
@@ -25,6 +29,26 @@ def locally(count, jobs, stop):
         with _stopping(lambda: [future.cancel() for future in futures]):
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], _row(futures[future], future)
+
+
+def aloud(jobs, stop):
+    """Do runs here, one after the other, and pass on what they say of memory and progress.
+
+    Parameters
+        jobs, stop: as in `locally`.
+    """
+    over, ends = threading.Event(), {}
+    for job in jobs:
+        path = os.path.join(job.folder, "log")
+        ends[path] = os.path.getsize(path) if os.path.exists(path) else 0  # what an earlier one has said
+    names = {os.path.join(job.folder, "log"): job.row["name"] for job in jobs}
+    listener = threading.Thread(target=_pass_on, args=(names, ends, over), daemon=True)
+    listener.start()
+    try:
+        yield from locally(1, jobs, stop)
+    finally:
+        over.set()
+        listener.join()
 
 
 def connect(address):
@@ -67,6 +91,28 @@ def on_cluster(client, jobs, stop):
             if future.cancelled():
                 raise RefqError("the cluster is gone")
             yield futures[future], _row(futures[future], future)
+
+
+def _pass_on(names, ends, over):
+    """Print every line that is added to a log, path -> name, beyond its end, path -> bytes, until it is over."""
+    while not over.wait(POLL):
+        for path, name in names.items():
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as log:
+                log.seek(ends[path])
+                lines = [line for line in log.read().splitlines(keepends=True) if line.endswith(b"\n")]
+                ends[path] += sum(map(len, lines))
+                for line in lines:
+                    _print(f"{name}: {line.decode(errors='replace').removeprefix('refq: ').rstrip()}")
+
+
+def _print(text):
+    """A line on stderr, above the bar if there is one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -133,7 +133,13 @@ def check_sweep(recipe, scored, settings):
         cut_texts(checkpoint, open_texts(checkpoint, (recipe.text, None)), training)
     _check_validation(recipe.val, checkpoint, *scored)
     files = {"text": recipe.text, "val": recipe.val} | {os.path.basename(task): task for task in recipe.tasks}
-    return {"teacher": check_inputs(checkpoint)[0]} | {name: _digest(file) for name, file in files.items()}
+    return {"teacher": check_inputs(checkpoint)[0]} | {name: digest(file) for name, file in files.items()}
+
+
+def digest(path):
+    """sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_validation(path, checkpoint, context, limit):
@@ -141,11 +147,6 @@ def _check_validation(path, checkpoint, context, limit):
     found = len(cut_documents(read_documents(path)[1], tokenizer))
     if not context <= (limit or found) <= found:
         raise UsageError(f"{path} has {found} tokens; context is {context}, val_tokens {limit}, which are too many")
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parsed(path):

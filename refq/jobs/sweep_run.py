@@ -26,6 +26,7 @@ from refq.jobs.progress import say
 RESTARTS = 2
 HOPELESS = (2, 3)  # exit codes of usage and of bad input, as a diverging run is: the same would happen again
 PAUSE = 1.0  # seconds
+SCORES = ("perplexity", "nats_per_token", "kl", "top1_agreement")
 FINISHED, FAILED = "finished", "failed"
 
 
@@ -119,7 +120,10 @@ def _report(job, arguments, lock, row):
 def _figures(job, arguments, report, tasks):
     verb = arguments[0]
     if verb == "perplexity":
-        return {"perplexity": report["perplexity"], "nats_per_token": report["nats_per_token"]}
+        return {name: report[name] for name in SCORES if name in report}
+    if verb == "quantize":
+        seconds = report["seconds"] if report["written"] else None  # of a try before this one
+        return {"bits_per_weight": report["bits_per_weight"], "quantize_seconds": seconds}
     if verb == "evaluate":
         name = pathlib.Path(arguments[arguments.index("--task") + 1]).stem
         return {"tasks": tasks | {name: {key: report[key] for key in ("accuracy", "stderr", "chance", "items")}}}

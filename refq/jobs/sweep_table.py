@@ -72,7 +72,7 @@ def markdown(rows, about):
     """
     lines = summarize(rows)
     head, body = cells(lines)
-    text = [f"# {about[0]}", "", *_table(head, body), ""]
+    text = [f"# {about[0]}", "", *markdown_table(head, body), ""]
     text += ["n runs that differ in the seed alone; mean, min..max and sample standard deviation over them.", ""]
     text += [item for paragraph in about[1:] for item in (paragraph, "")]
     failed = [row for row in rows if row["state"] != FINISHED]
@@ -95,6 +95,12 @@ def comma_separated(rows):
         values = [row["settings"].get(key) for key in settings]
         writer.writerow([row["name"], row["slug"], *values, row["state"], *map(row.get, FIGURES), *accuracies])
     return found.getvalue()
+
+
+def markdown_table(head, rows):
+    """Lines of a table in Markdown: the first column to the left, the others to the right."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, rule, *rows)]
 
 
 def _line(settings, rows):
@@ -136,8 +142,3 @@ def _accuracy(found):
     if found is None:
         return "-"
     return f"{found['mean']:.2%}" + ("" if found["sd"] is None else f" (sd {found['sd']:.2%})")
-
-
-def _table(head, rows):
-    rule = ["---", *("---:" for _ in head[1:])]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (head, rule, *rows)]

@@ -10,11 +10,11 @@ import pytest
 import refq
 import refq_fast
 from refq.files.checkpoint import linear_names, open_checkpoint
-from refq.jobs.compare import compare, compared_options
 from refq.jobs.inspect import inspect_model
 from refq.jobs.model import load_model
 from refq.jobs.plan import METHODS, Options
 from refq.jobs.quantize import quantize_model
+from refq.jobs.schemes import compare, compared_options
 from tests.app.commands import digests, small
 from tests.app.commands import refq as run
 from tests.app.test_kill import failing, number_of_calls, raising

@@ -5,7 +5,7 @@ import json
 import click
 
 from refq.app.table import table
-from refq.jobs.compare import compare, compared_options
+from refq.jobs.schemes import compare, compared_options
 
 TAKES = {"--compare", "--bits", "--group-size", "--keep", "--text", "--tokens", "--engine", "--threads", "--json"}
 WIDTHS = (2, 3, 4)  # where --bits is not given
@@ -15,7 +15,7 @@ def run(model, engine, settings, given, as_json):
     """Print the comparison.
 
     Parameters
-        model, engine: as jobs.compare.compare takes them.
+        model, engine: as jobs.schemes.compare takes them.
         settings: dict: bits (one or several), group_size, keep, text, tokens.
         given: names of the options that stand on the command line.
     """
