@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
+import refq
 from tests.support import floats32, half_grid, shapes
 
 LARGEST = np.finfo(np.float32).max
@@ -35,6 +36,34 @@ def large_groups(shapes, seed=0):
         x[..., ::11] = -0.0
         x[:1] = 0.1 if len(shape) > 1 and shape[0] > 2 else x[:1]
         yield x
+
+
+@st.composite
+def linear_arguments(draw):
+    return {"groups": draw(groups()), "bits": draw(st.integers(1, 8))}
+
+
+def linear_edges():
+    for i, x in enumerate(large_groups([(1, 1), (3, 31), (2, 3, 8193), (65, 33), (1, 70001)])):
+        yield {"groups": x, "bits": i + 1}
+
+
+def assert_float64_is_kept(engine, name, groups, bits):
+    """float64 in, a float64 codebook out, that of refq."""
+    wide = groups.astype(np.float64) * (1 + 2.0**-40)
+    codebook, index = getattr(engine, name)(wide, bits)
+    assert codebook.dtype == np.float64
+    np.testing.assert_equal(getattr(refq, name)(wide, bits), (codebook, index))
+
+
+def one_for_all(name):
+    """The function with the codebook of all values for each group: a mistake."""
+
+    def wrong(groups, bits):
+        codebook, index = getattr(refq, name)(groups.reshape(1, -1), bits)
+        return np.broadcast_to(codebook, (*groups.shape[:-1], 2**bits)).copy(), index.reshape(groups.shape)
+
+    return wrong
 
 
 def squared_error(groups, codebook, index):

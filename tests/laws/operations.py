@@ -45,6 +45,16 @@ def assert_linear_in(function, arguments, name="g"):
             assert not none.any()
 
 
+def assert_mirrored(function, x):
+    """f(x) - f(-x) = x, of x times a probability that is 1 less that of -x."""
+    np.testing.assert_allclose(function(x) - function(-x), x, atol=1e-5)
+
+
+def assert_relu_far_out(function, atol=0.0):
+    x = np.float32([100, 1e30, -1e30, -100, 3.4e38, -3.4e38])
+    np.testing.assert_allclose(function(x), np.maximum(x, 0), rtol=0, atol=atol)
+
+
 def assert_float64_is_kept(function, arguments):
     """float64 in, float64 out, near the float32 result."""
     for one, two in zip(*map(_parts, (function(**arguments), function(**wide(arguments)))), strict=True):

@@ -8,15 +8,7 @@ import refq
 from tests.laws import fitted
 from tests.support import both
 
-
-@st.composite
-def arguments(draw):
-    return {"groups": draw(fitted.groups()), "bits": draw(st.integers(1, 8))}
-
-
-def edges():
-    for i, x in enumerate(fitted.large_groups([(1, 1), (3, 31), (2, 3, 8193), (65, 33), (1, 70001)])):
-        yield {"groups": x, "bits": i + 1}
+arguments, edges = fitted.linear_arguments, fitted.linear_edges
 
 
 @both
@@ -68,10 +60,7 @@ def test_a_power_of_two_scales_the_codebook(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    groups = arguments["groups"].astype(np.float64) * (1 + 2.0**-40)
-    codebook, index = engine.linear_mean(groups, arguments["bits"])
-    assert codebook.dtype == np.float64
-    np.testing.assert_equal(refq.linear_mean(groups, arguments["bits"]), (codebook, index))
+    fitted.assert_float64_is_kept(engine, "linear_mean", **arguments)
 
 
 def _ends(groups):
@@ -127,8 +116,5 @@ WRONG = {
         )
     ),
     "the median for the mean": _wrong(entries=lambda members, middle: np.median(members) if members.size else middle),
-    "one codebook for all groups": lambda groups, bits: (
-        np.broadcast_to(refq.linear_mean(groups.reshape(1, -1), bits)[0], (*groups.shape[:-1], 2**bits)).copy(),
-        refq.linear_mean(groups.reshape(1, -1), bits)[1].reshape(groups.shape),
-    ),
+    "one codebook for all groups": fitted.one_for_all("linear_mean"),
 }

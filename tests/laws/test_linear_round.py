@@ -2,21 +2,12 @@
 
 import numpy as np
 from hypothesis import given
-from hypothesis import strategies as st
 
 import refq
 from tests.laws import fitted
 from tests.support import both
 
-
-@st.composite
-def arguments(draw):
-    return {"groups": draw(fitted.groups()), "bits": draw(st.integers(1, 8))}
-
-
-def edges():
-    for i, x in enumerate(fitted.large_groups([(1, 1), (3, 31), (2, 3, 8193), (65, 33), (1, 70001)])):
-        yield {"groups": x, "bits": i + 1}
+arguments, edges = fitted.linear_arguments, fitted.linear_edges
 
 
 @both
@@ -57,10 +48,7 @@ def test_a_power_of_two_scales_the_codebook(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    groups = arguments["groups"].astype(np.float64) * (1 + 2.0**-40)
-    codebook, index = engine.linear_round(groups, arguments["bits"])
-    assert codebook.dtype == np.float64
-    np.testing.assert_equal(refq.linear_round(groups, arguments["bits"]), (codebook, index))
+    fitted.assert_float64_is_kept(engine, "linear_round", **arguments)
 
 
 def _wrong(code=None, entries=None):
@@ -103,8 +91,5 @@ WRONG = {
     ),
     "middles of bins": _wrong(entries=lambda i, lo, hi, steps: lo + (hi - lo) * (i + 0.5) / (steps + 1)),
     "symmetric around 0": _wrong(entries=lambda i, lo, hi, steps: np.maximum(-lo, hi) * (2 * i / steps - 1)),
-    "one codebook for all groups": lambda groups, bits: (
-        np.broadcast_to(refq.linear_round(groups.reshape(1, -1), bits)[0], (*groups.shape[:-1], 2**bits)).copy(),
-        refq.linear_round(groups.reshape(1, -1), bits)[1].reshape(groups.shape),
-    ),
+    "one codebook for all groups": fitted.one_for_all("linear_round"),
 }
