@@ -26,8 +26,8 @@ def command():
 @options.engine
 @options.as_json
 def codebook(model, tensor, bits, out, overwrite, engine, as_json):
-    """Draw the weights of TENSOR, a float tensor of MODEL, and the numbers that codebooks keep of them: k-means above,
-    evenly spaced numbers and the means of even bins below, one codebook for the whole tensor.
+    """Draw the weights of TENSOR, a float tensor of MODEL, and the numbers that codebooks keep of them: the optimum of
+    k-means above, evenly spaced numbers and the means of even bins below, one codebook for the whole tensor.
 
     Needs matplotlib: pip install 'refq[report]'. An error is the squared error, as a share of the squares.
     """

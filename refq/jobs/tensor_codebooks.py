@@ -1,11 +1,14 @@
 """One tensor under several schemes: where their entries stand, and the error of each."""
 
 import difflib
+import os
 
 import numpy as np
 
 from refq.errors import UsageError
+from refq.files.bert_config import is_encoder
 from refq.files.checkpoint import check_finite, open_checkpoint
+from refq.files.encoder import open_encoder
 from refq.files.safetensors import as_float32
 from refq.training.codebook_student import fit_codebook
 
@@ -16,7 +19,7 @@ def tensor_codebooks(model, tensor, bits, engine):
     """The numbers of a tensor, and one codebook of each of SCHEMES for all of them.
 
     Parameters
-        model: a model directory.
+        model: directory of a LLaMA or an encoder.
         tensor: the name of one of its float tensors.
         bits: int, 1..8.
         engine: refq or refq_fast.
@@ -28,7 +31,8 @@ def tensor_codebooks(model, tensor, bits, engine):
         UsageError: no such tensor, or one of a quantized layer.
         FileError: a model that cannot be read, or a number that is not finite.
     """
-    checkpoint = open_checkpoint(model)
+    config = os.path.join(model, "config.json")
+    checkpoint = (open_encoder if os.path.exists(config) and is_encoder(config) else open_checkpoint)(model)
     if tensor not in checkpoint.tensors or checkpoint.tensors[tensor][1].dtype not in ("F32", "F16", "BF16"):
         near = difflib.get_close_matches(tensor, checkpoint.tensors, n=1, cutoff=0) or ["none"]
         raise UsageError(f"{tensor} is no float tensor of {model}; the nearest name is {near[0]}")

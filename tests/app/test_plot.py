@@ -8,11 +8,14 @@ import pytest
 
 import refq
 from refq.files.checkpoint import open_checkpoint
+from refq.files.encoder import open_encoder
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from refq.jobs.tensor_codebooks import tensor_codebooks
 from tests.app.commands import refq as run
 from tests.app.commands import small
+from tests.files.encoders import CONFIG, write_encoder
+from tests.files.test_encoder import tensors
 
 NAME = "model.layers.1.mlp.up_proj.weight"
 
@@ -49,6 +52,13 @@ def test_the_error(tiny):
         nearest = np.abs(w[..., None] - codebook).min(axis=-1)
         assert error >= (nearest**2).sum() / (w**2).sum() * (1 - 1e-6)
     assert found["kmeans_optimal"][1] < found["linear_mean"][1] < found["linear_round"][1]
+
+
+def test_tensors_of_an_encoder(tmp_path):
+    model, name = write_encoder(tmp_path / "model", CONFIG, tensors(tmp_path, CONFIG)), "pooler.dense.weight"
+    numbers, found = tensor_codebooks(model, name, 2, refq)
+    np.testing.assert_array_equal(numbers, open_encoder(model).read(name).reshape(-1))
+    assert found["kmeans_optimal"][1] <= found["linear_mean"][1]
 
 
 @pytest.mark.parametrize(

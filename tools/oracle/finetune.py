@@ -95,7 +95,12 @@ def _slopes(weights, names, batch, config, kind):
     loss, output = next(numbers), output._replace(data=[next(numbers) for _ in output.data])
     chain = {name: [next(numbers) for _ in part] for name, part in chain.items()}
     slopes = measured(lambda weights: loss_of(weights)[1], weights, chain)
-    return output, loss, {name: weights[name]._replace(data=data) for name, data in slopes.items()}
+    return output, loss, {name: weights[name]._replace(data=list(map(_whole, data))) for name, data in slopes.items()}
+
+
+def _whole(slope):
+    """0 for what is 0 but for the 50th digit, as the slope of a key's bias is."""
+    return Real(0, slope.error) if abs(slope.value) < slope.error / 10**15 else slope
 
 
 def _labels(weights, batch, config):
