@@ -14,10 +14,10 @@ import pytest
 import refq as reference
 import refq_fast
 from refq.files.encoder import open_encoder
-from refq.jobs import finetune, trainer
+from refq.jobs import finetune
 from refq.jobs.encoder import encode_texts, load_encoder, padded
 from refq.jobs.finetune import Finetuning, finetune_model
-from tests.app.commands import digests, start
+from tests.app.commands import HAS_PEAK, digests, interrupted, measured, promised, start
 from tests.app.commands import refq as run
 from tests.files.encoders import ALBERT, CONFIG, WORDS, albert_name, write_encoder
 from tests.files.test_encoder import tensors
@@ -184,26 +184,10 @@ def test_another_seed_gives_another_model(folder, whole, tmp_path):
         assert (one[name] != other[name]).any()
 
 
-def interrupted(monkeypatch, arguments, stop):
-    real, calls = trainer.save_state, []
-
-    def save(*args):
-        real(*args)
-        calls.append(1)
-        if len(calls) == stop:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_state", save)
-        found = run(*arguments)
-    assert found.exit_code == 130
-    assert "--resume continues" in found.stderr
-
-
 @pytest.mark.parametrize("stop", [1, 4, 7, 8])
 def test_a_run_that_ends_after_any_step_resumes_to_the_same_bytes(stop, folder, whole, tmp_path, monkeypatch):
     given = arguments(folder, tmp_path / "out", "scores", *QUANTIZED)
-    interrupted(monkeypatch, given, stop)
+    interrupted(monkeypatch, stop, *given)
     assert not (tmp_path / "out").exists()
     assert run(*given, "--resume").exit_code == 0
     assert digests(tmp_path / "out") == digests(whole["scores"])
@@ -214,7 +198,7 @@ def test_a_run_that_ends_after_any_step_resumes_to_the_same_bytes(stop, folder, 
 def test_other_runs_resume_too(more, folder, tmp_path, monkeypatch):
     expected = digests(tuned(folder, tmp_path / "whole", "labels", *more))
     given = arguments(folder, tmp_path / "out", "labels", *more)
-    interrupted(monkeypatch, given, 3)
+    interrupted(monkeypatch, 3, *given)
     assert run(*given, "--resume").exit_code == 0
     assert digests(tmp_path / "out") == expected
 
@@ -322,28 +306,14 @@ def test_items_are_drawn_by_the_seed(folder, tmp_path, monkeypatch):
     assert seen[0] != seen[2]
 
 
-PEAK = """
-import sys
-from refq.app.main import main
-try:
-    main(sys.argv[1:])
-finally:
-    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    print("peak", 1024 * int(peak.split()[1]), file=sys.stderr)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one program is read from /proc")
+@HAS_PEAK
 @pytest.mark.parametrize("more", [(), ("--bits", "5")], ids=["float", "codebooks"])
 def test_memory_is_promised(more, folder, tmp_path):
     raw = CONFIG | {"vocab_size": 30000, "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4}
     write_encoder(tmp_path / "model", raw, tensors(tmp_path, raw))
     task = ("--task", folder / "scores.jsonl", "--tokens", "12", "--batch", "7", "--epochs", "1")
-    process = start("finetune", tmp_path / "model", tmp_path / "out", *task, *more, python=["-c", PEAK])
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    promised, unit = re.search(r"about (\S+) (\w)B of memory", said).groups()
-    assert int(said.split("peak")[1]) < float(promised) * {"M": 1e6, "G": 1e9}[unit]
+    said, peak = measured("finetune", tmp_path / "model", tmp_path / "out", *task, *more)
+    assert peak < promised(said)
 
 
 REFUSED = {
