@@ -83,9 +83,11 @@ def blocks(params, names, recipe):
         for end, other in (*PAIRS, *(pair[::-1] for pair in PAIRS)):
             if name.endswith(end) and (partner := name.removesuffix(end) + other) not in params:
                 raise GridError(f"params has {name}, but no {partner}")
+    for key in ("inputs", "group_sizes", "kept"):
+        for layer in recipe[key]:
+            if f"{layer}.weight" not in params:
+                raise GridError(f"{key} has {layer!r}, but params has no {layer}.weight")
     for layer, how in recipe["inputs"].items():
-        if f"{layer}.weight" not in params:
-            raise GridError(f"inputs has {layer!r}, but params has no {layer}.weight")
         width = np.shape(params[f"{layer}.weight"])[-1]
         if isinstance(how, int) and (how < 1 or width % how):
             raise GridError(f"inputs has the stride {how} for {layer}; a divisor of its {width} inputs is needed")

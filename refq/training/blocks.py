@@ -42,14 +42,14 @@ def with_trainables(params, recipe, rank, draw, ops):
         dict: params and the new arrays, float32.
     """
     found = dict(params)
-    for layer in linear_layers(params, recipe):
+    for layer in _altered_layers(params, recipe):
         name = f"{layer}.weight"
         out, columns = params[name].shape
         if "low_rank" in recipe["train"]:
             inputs = _inputs_before(layer, recipe) or columns
             found[name + LOW], found[name + HIGH] = ops.low_rank_init((out, inputs), rank, draw((rank, inputs)))
         if "clipping" in recipe["train"]:
-            groups = to_groups(params[name], recipe["group_size"])
+            groups = to_groups(params[name], _group_size(name, recipe))
             found[name + GAMMA], found[name + BETA] = np.full((2, *groups.shape[:2]), FULL, np.float32)
     return found
 
@@ -61,8 +61,10 @@ def linear_layers(params, recipe):
 
 def trained(params, recipe):
     """Name -> kind of every array of the recipe's blocks that is trained."""
-    kinds = {name: kind for kind in recipe["train"] for name in params if name.endswith(KINDS[kind])}
-    return {name: kinds[name] for name in params if name in kinds and name.startswith(_prefixes(recipe))}
+    kept = tuple(f"{layer}." for layer in recipe["kept"])
+    names = [name for name in params if name.startswith(_prefixes(recipe)) and not name.startswith(kept)]
+    kinds = {name: kind for kind in recipe["train"] for name in names if name.endswith(KINDS[kind])}
+    return {name: kinds[name] for name in names if name in kinds}
 
 
 def block_weights(params, recipe, ops):
@@ -76,9 +78,9 @@ def block_weights(params, recipe, ops):
     for layer in linear_layers(params, recipe):
         name = f"{layer}.weight"
         weight = on_grid[name] = _quantized(name, params, recipe, ops)
-        if name + LOW in params:
+        if name + LOW in params and layer not in recipe["kept"]:
             weight = CorrectedWeight(weight, *factors(layer, params, recipe, ops), float(recipe["scaling"]))
-        if recipe["activations"] is not None:
+        if recipe["activations"] is not None and layer not in recipe["kept"]:
             weight = QuantizedInput(weight, recipe["activations"])
         how = recipe["inputs"].get(layer)
         if how is not None:
@@ -107,16 +109,16 @@ def merged(params, recipe, ops):
     Returns
         params: dict by Hugging Face names alone, float weights.
         grids: dict, layer -> (scale, zero_point), (out, groups, 1) each: float16-exact, and int32 in 0 .. 2**bits - 1,
-            for codes 0 .. 2**bits - 1; empty where bits is None.
+            for codes 0 .. 2**bits - 1; empty where bits is None, and without the layers that are kept.
     """
     found = {name: w for name, w in params.items() if not name.endswith((LOW, HIGH, GAMMA, BETA))}
     grids = {}
-    for layer in linear_layers(params, recipe):
+    for layer in _altered_layers(params, recipe):
         name = f"{layer}.weight"
         if name + LOW in params:
             found[name] = ops.low_rank_merge(params[name], *factors(layer, params, recipe, ops), recipe["scaling"])
         if recipe["bits"] is not None:
-            groups = to_groups(found[name], recipe["group_size"])
+            groups = to_groups(found[name], _group_size(name, recipe))
             clipped = name + GAMMA in params
             grids[layer] = (_clipped if clipped else _whole)(groups, name, params, recipe, ops)
     return found, grids
@@ -126,6 +128,14 @@ def factors(layer, params, recipe, ops):
     """(low, high) as the layer's weight has its columns."""
     low, high = params[f"{layer}.weight{LOW}"], params[f"{layer}.weight{HIGH}"]
     return ops.reassemble_weight(low, recipe["inputs"][layer]) if _inputs_before(layer, recipe) else low, high
+
+
+def _altered_layers(params, recipe):
+    return [layer for layer in linear_layers(params, recipe) if layer not in recipe["kept"]]
+
+
+def _group_size(name, recipe):
+    return recipe["group_sizes"].get(name.removesuffix(".weight"), recipe["group_size"])
 
 
 def _inputs_before(layer, recipe):
@@ -138,9 +148,9 @@ def _inputs_before(layer, recipe):
 
 def _quantized(name, params, recipe, ops):
     w, bits = params[name], recipe["bits"]
-    if bits is None:
+    if bits is None or name.removesuffix(".weight") in recipe["kept"]:
         return w
-    groups = w.reshape(*to_groups(_value(w), recipe["group_size"]).shape)
+    groups = w.reshape(*to_groups(_value(w), _group_size(name, recipe)).shape)
     if name + GAMMA in params:
         x = ops.lwc(groups, *_logits(name, params), bits)
     else:

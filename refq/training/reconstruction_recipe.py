@@ -9,6 +9,8 @@ RECIPE = {
     # the grids
     "bits": 4,  # of the weights; None: as they are
     "group_size": None,  # None: one grid an output
+    "group_sizes": {},  # layer -> its own, instead of that
+    "kept": [],  # layers that stay as they are: nothing of them is trained, or laid on a grid
     "symmetric": False,
     "activations": None,  # bits of the inputs of linear layers, a grid a token; None: as they are
     "attention": None,  # bits of queries and keys after rotary, and of values

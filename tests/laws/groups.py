@@ -53,6 +53,8 @@ def group_arguments(draw):
         "train": kinds,
         "bits": bits,
         "group_size": draw(st.sampled_from([None, 2, 4])),
+        "group_sizes": draw(st.sampled_from([{}, {f"model.layers.{layers[0]}.mlp.up_proj": 8}])),
+        "kept": draw(st.sampled_from([[], [f"model.layers.{layers[0]}.self_attn.v_proj"]])),
         "symmetric": "clipping" not in kinds and draw(st.booleans()),
         "rotated_queries": draw(st.booleans()),
         "inputs": inputs,

@@ -52,10 +52,11 @@ def test_what_is_quantized_is_what_is_stored(engine, arguments):
     recipe = complete(arguments["recipe"] | {"train": ["weights"]})
     report, _ = engine.reconstruction_gradients(params, arguments["batch"], arguments["config"], recipe)
     plain, grids = blocks.merged(params, recipe, engine)
-    assert set(grids) == (set() if recipe["bits"] is None else set(blocks.linear_layers(params, recipe)))
+    layers = set(blocks.linear_layers(params, recipe)) - set(recipe["kept"])
+    assert set(grids) == (set() if recipe["bits"] is None else layers)
     for layer, (scale, zero_point) in grids.items():
         name, qmax = f"{layer}.weight", 2 ** recipe["bits"] - 1
-        groups = refq.to_groups(plain[name], recipe["group_size"])
+        groups = refq.to_groups(plain[name], recipe["group_sizes"].get(layer, recipe["group_size"]))
         assert (scale == refq.float16_scale(scale)).all()
         assert zero_point.min() >= 0
         assert zero_point.max() <= qmax
@@ -90,7 +91,9 @@ def test_what_is_trained_has_a_gradient(engine, arguments):
     report, gradients = engine.reconstruction_gradients(**arguments)
     ends = tuple(end for kind in arguments["recipe"]["train"] for end in blocks.KINDS[kind])
     inside = tuple(f"model.layers.{n}." for n in arguments["recipe"]["layers"])
-    assert set(gradients) == {n for n in arguments["params"] if n.endswith(ends) and n.startswith(inside)}
+    kept = tuple(f"{layer}." for layer in arguments["recipe"]["kept"])
+    names = {n for n in arguments["params"] if n.endswith(ends) and n.startswith(inside) and not n.startswith(kept)}
+    assert set(gradients) == names
     assert all(g.shape == arguments["params"][name].shape for name, g in gradients.items())
     assert len(report["states"]) == len(arguments["recipe"]["layers"])
 
@@ -158,6 +161,10 @@ def _grid_inside(weight):
     return weight
 
 
+def _all_trained(params, recipe):
+    return blocks.trained(params, recipe | {"kept": []})
+
+
 OPERATIONS = {
     "steps of float32": {"minmax": lambda groups, qmin, qmax, symmetric, _: refq.minmax(groups, qmin, qmax, symmetric)},
     "logits the wrong way round": _lwc(lambda gamma, beta: (beta, gamma)),
@@ -182,6 +189,9 @@ WRONG = {name: with_operations("reconstruction_gradients", **wrong) for name, wr
     ),
     "always asymmetric": _always(symmetric=False),
     "one grid a row": _always(group_size=None),
+    "one group size for all": _always(group_sizes={}),
+    "nothing is kept": _always(kept=[]),
+    "kept layers are trained": _part(reconstruction, "trained", _all_trained),
     "always quantized": with_settings("reconstruction_gradients", lambda recipe: {"bits": recipe.get("bits", 4) or 4}),
     "never quantized": _always(bits=None),
     "no correction": _part(blocks, "LOW", ".none"),

@@ -1,4 +1,4 @@
-"""A group of blocks in training, at 50 digits: slopes of the weights as they are used, then those of what makes them."""
+"""A group of blocks in training, at 50 digits: slopes of the weights as they are used, and then of what makes them."""
 
 from fractions import Fraction
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from tools.oracle.solvers import clipped_grid
 from tools.oracle.step import bounded_arrays, clipped, close, number, optimized, parted
 
 RECIPE = {"layers": [0], "train": ["low_rank"], "bits": 4, "group_size": None, "symmetric": False}
+RECIPE |= {"group_sizes": {}, "kept": []}
 RECIPE |= {"activations": None, "attention": None, "rotated_queries": False, "inputs": {}}
 RECIPE |= {"scaling": Fraction(0.25), "official_factors": False, "clip": None, "schedule": "linear", "steps": 1280}
 RECIPE |= {"weight_decay": 0, "betas": [Fraction(0.9), Fraction(0.999)], "eps": Fraction(1e-8), "optimizer": "adamw"}
@@ -59,7 +60,7 @@ def _found(params, batch, config, recipe):
     """The report, and the gradients as Reals."""
     layers = [n.removesuffix(".weight") for n in params if n.endswith(ENDS["weights"]) and _inside(n, recipe)]
     cells, leaves = {}, {name: lift(w) for name, w in params.items() if _inside(name, recipe)}
-    for name in [f"{layer}.weight" for layer in layers if recipe["bits"]]:
+    for name in [f"{layer}.weight" for layer in layers if recipe["bits"] and layer not in recipe["kept"]]:
         cell = cells[name] = _cell(name, params, recipe)
         quantized = grids.fake_quantize(*cell[:3], 0, 2 ** recipe["bits"] - 1)
         leaves[name] = lift(quantized._replace(shape=params[name].shape))
@@ -80,7 +81,8 @@ def _found(params, batch, config, recipe):
 
 
 def _cell(name, params, recipe):
-    groups, bits = grids.to_groups(params[name], recipe["group_size"]), recipe["bits"]
+    size, bits = recipe["group_sizes"].get(name.removesuffix(".weight"), recipe["group_size"]), recipe["bits"]
+    groups = grids.to_groups(params[name], size)
     if name + ".gamma" in params:
         logits = (params[name + end]._replace(shape=(*groups.shape[:2], 1)) for end in ENDS["clipping"])
         return Cell(groups, *clipped_grid(groups, *logits, bits))
@@ -133,7 +135,7 @@ class _Run:
         for quantizer in (self.inputs, self.heads):
             quantizer.begin({})
         weights = {self._place(name): w for name, w in leaves.items()}
-        for name in [name for name in leaves if name + ".low" in leaves]:
+        for name in [name for name in leaves if name + ".low" in leaves and not self._is_kept(name)]:
             weights[self._place(name)] = _beside(leaves[name], leaves[name + ".high"])
         weights |= {"model.embed_tokens.weight": x._replace(shape=(B * T, D))}  # the states before, as if embedded
         weights |= {"model.norm.weight": Array("float32", (D,), [Real(1)] * D)}
@@ -155,15 +157,18 @@ class _Run:
         layer = f"{model}.{layers}.{self.recipe['layers'][int(number)]}.{rest}"
         how = self.recipe["inputs"].get(layer)
         lines = rows(x) if how is None else [_altered(row, how) for row in rows(x)]
-        x = self.inputs(_joined(x, lines), layer)
-        low = self.leaves.get(f"{layer}.weight.low")
-        if low is None:
+        x, low = _joined(x, lines), self.leaves.get(f"{layer}.weight.low")
+        x = x if self._is_kept(layer + ".") else self.inputs(x, layer)
+        if low is None or self._is_kept(layer + "."):
             return x
         official = self.recipe["official_factors"] and isinstance(how, list)
         factors = [_sums(row, how) for row in rows(low)] if official else rows(low)
         scaling = constant(self.recipe["scaling"])
         parts = [[scaling * total([a * b for a, b in zip(row, f, strict=True)]) for f in factors] for row in rows(x)]
         return _joined(x, [row + part for row, part in zip(rows(x), parts, strict=True)])
+
+    def _is_kept(self, name):
+        return name.startswith(tuple(f"{layer}." for layer in self.recipe["kept"]))
 
     def _head(self, x, kind):
         if self.recipe["rotated_queries"] and kind in "qk":
@@ -198,4 +203,6 @@ def _inside(name, recipe):
 
 def _kind(name, recipe):
     """The kind of a trained array, or None."""
-    return next((kind for kind in recipe["train"] if _inside(name, recipe) and name.endswith(ENDS[kind])), None)
+    if not _inside(name, recipe) or name.startswith(tuple(f"{layer}." for layer in recipe["kept"])):
+        return None
+    return next((kind for kind in recipe["train"] if name.endswith(ENDS[kind])), None)
