@@ -53,11 +53,11 @@ def llm_int8_matmul(x, q, scale, threshold, weight):
     q = checks.within("q", _axes("q", q, "out", "in"), -128, 127).astype(np.int8, copy=False)
     checks.same_shape("q", q, f"x of shape {x.shape}", (len(q), x.shape[-1]))
     scale = checks.same_shape("scale", checks.as_float_like("scale", scale, x), "q", (len(q), 1))
-    if not checks.number("threshold", threshold) > 0:
+    if not (limit := checks.number("threshold", threshold)) > 0:
         raise GridError(f"threshold={threshold}; a number above 0 is needed, infinity for no outliers")
     if weight is not None:
         weight = checks.same_shape("weight", checks.as_float_like("weight", weight, x), "q", q.shape)
-    return x, q, checks.grid_scale(scale, scale), weight
+    return x, q, checks.grid_scale(scale, scale), limit, weight
 
 
 def integer_matmul(q, zero_point, packed, weight_zero_point, bits):

@@ -33,7 +33,7 @@ def llm_int8_matmul(x, q, scale, threshold, weight=None):
     Source: LLM.int8() (2208.07339), section 3; arithmetic and outliers as in bitsandbytes 0.50.2, in float32.
     Spec: llm_int8_matmul
     """
-    x, q, scale, weight = arguments.llm_int8_matmul(x, q, scale, threshold, weight)
+    x, q, scale, threshold, weight = arguments.llm_int8_matmul(x, q, scale, threshold, weight)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     codes, steps, outlier = vector_codes(rows, threshold)
     sums = (codes.astype(np.float64) @ q.T).astype(x.dtype)  # whole numbers below 2**53: exact

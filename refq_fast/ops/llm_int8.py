@@ -17,7 +17,7 @@ def llm_int8_matmul(x, q, scale, threshold, weight=None):
     Codes are multiplied by BLAS as float32, as many at a time as stay exact.
     Spec: llm_int8_matmul
     """
-    x, q, scale, weight = arguments.llm_int8_matmul(x, q, scale, threshold, weight)
+    x, q, scale, threshold, weight = arguments.llm_int8_matmul(x, q, scale, threshold, weight)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     codes, steps, outlier = vector_codes(rows, threshold)
     sums = np.zeros((len(rows), len(q)))
