@@ -1,6 +1,6 @@
 """Quantize, then fine-tune: SST-2 and STS-B, BERT and the form with one layer for all, k-means against linear.
 
-python -m benchmarks.glue OUT DATA [--minilm FOLDER] [--runs N] [--threads N]
+python -m benchmarks.glue OUT DATA [--minilm FOLDER] [--runs N] [--tasks sst2 stsb] [--threads N]
 
 The pipeline of 2010.07109 (recalled, unverified), on all-MiniLM-L6-v2: the float model is fine-tuned on the task, then
 quantized with one codebook a tensor, then fine-tuned again with its indices fixed. Every run has a directory in OUT,
@@ -53,11 +53,14 @@ def main():
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--minilm", default=pathlib.Path(tempfile.gettempdir()) / "refq-minilm")
     parser.add_argument("--runs", type=int, help="stop after so many runs")
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), help="of several at a time, each its own"
+    )
     parser.add_argument("--threads")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     model, begun = minilm(options.minilm), time.monotonic()
-    todo = [run for run in runs() if not row_of(options.out, run)]
+    todo = [run for run in runs() if run.task in options.tasks and not row_of(options.out, run)]
     for number, run in enumerate(todo[: options.runs], 1):
         row = carried_out(options, run, model)
         mean = (time.monotonic() - begun) / number
