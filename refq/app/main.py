@@ -18,6 +18,7 @@ VERBS = {
     "distill": "Train a low-bit copy of a model to behave like it.",
     "finetune": "Teach an encoder a task, float or with codebooks for weights.",
     "sample": "Write a text of a model's own documents, to distill it from.",
+    "compare": "Quantize with many methods at several widths: one table, one plot.",
     "sweep": "Train many low-bit copies, and compare them in one table.",
     "perplexity": "Score a text with a model.",
     "evaluate": "Score a set of questions or sentences with a model.",
