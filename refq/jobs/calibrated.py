@@ -16,7 +16,7 @@ from refq.jobs.corpus import batch_at
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.methods.block import Settings
-from refq.jobs.methods.recipe import STEPS, blocks_together, needs_text
+from refq.jobs.methods.recipe import blocks_together, needs_text
 from refq.jobs.plan import plan_files, plan_schemes
 from refq.jobs.progress import say, size
 from refq.jobs.quantize import begin, is_finished, planned, run_record, write_small_files
@@ -121,7 +121,7 @@ def plan_calibrated(checkpoint, options, calibration):
     positions = checkpoint.config["max_position_embeddings"]
     if needs_text(calibration.steps) and not 2 <= calibration.context <= positions:
         raise UsageError(f"--context {calibration.context}; this model takes 2..{positions}")
-    _check_training(methods, options)
+    _check_grids(calibration.steps, options)
     schemes = plan_schemes(checkpoint, options)
     if bits is not None:
         schemes = {layer: scheme._replace(inputs=Inputs(bits, "token")) for layer, scheme in schemes.items()}
@@ -129,12 +129,17 @@ def plan_calibrated(checkpoint, options, calibration):
     return schemes, Attention(bits, online and bits is not None)
 
 
-def _check_training(methods, options):
-    if "lwc" in methods and options.symmetric:
-        raise UsageError("lwc learns both ends of a range: it needs --asymmetric")
-    trained = [method for method in methods if STEPS[method].phase == "group"]
-    if trained and (options.group_size == "tensor" or options.range != "minmax"):
-        raise UsageError(f"{trained[0]} trains on min-max grids of rows or groups: no --range, no --group-size tensor")
+def _check_grids(steps, options):
+    """What some steps ask of the grids."""
+    for step in steps:
+        if step.method == "lwc" and options.symmetric:
+            raise UsageError("lwc learns both ends of a range: it needs --asymmetric")
+        if step.phase == "group" and (options.group_size == "tensor" or options.range != "minmax"):
+            raise UsageError(
+                f"{step.method} trains on min-max grids of rows or groups: no --range or --group-size tensor"
+            )
+        if getattr(step.how, "assembly", "merge") == "none" and isinstance(options.group_size, int):
+            raise UsageError('assembly "none" gives as many channels as it may: it needs --group-size channel')
 
 
 def plan_solved(model, out, options, calibration, run=Run()):  # noqa: B008 (immutable)

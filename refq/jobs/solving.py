@@ -1,10 +1,12 @@
 """The blocks of a model, one group after the other: prepared, trained, solved, and stored."""
 
+import contextlib
 import functools
 import os
 
 import numpy as np
 
+from refq.errors import CheckpointError, GridError, NonFiniteError
 from refq.files.checkpoint import llama_tensors
 from refq.files.safetensors import as_float32
 from refq.jobs import solved
@@ -44,7 +46,8 @@ def solve_blocks(room, checkpoint, settings, calibration, tokens, run, done):
             files = [f"block-{number:05d}" for number in numbers]
             group = [solved.load(folder, name, number, done) for name, number in zip(files, numbers, strict=True)]
             if None in group:
-                group = _solve_group(numbers, read, data, settings, calibration, states, tell)
+                with _named(checkpoint, numbers):
+                    group = _solve_group(numbers, read, data, settings, calibration, states, tell)
                 for name, block in zip(files, group, strict=True):
                     solved.store(folder, name, solved.changed(block, checkpoint), journal)
             elif data is not None:
@@ -56,6 +59,16 @@ def solve_blocks(room, checkpoint, settings, calibration, tokens, run, done):
             errors += [(numbers[-1] + 1, _distance(data))] if data is not None else []
             tell(sum(array.size for block in group for array in block.params.values()))
     return names, errors
+
+
+@contextlib.contextmanager
+def _named(checkpoint, numbers):
+    """Say of which blocks a number is wrong."""
+    try:
+        yield
+    except (GridError, NonFiniteError) as error:
+        where = ", ".join(f"model.layers.{number}" for number in numbers)
+        raise CheckpointError(f"{checkpoint.directory}: {where}: {error}") from error
 
 
 def _solve_group(numbers, read, data, settings, calibration, states, tell):

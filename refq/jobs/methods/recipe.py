@@ -16,6 +16,7 @@ from refq.errors import UsageError
 from refq.jobs.methods import gptq, reassembly, rotation, rounding, smoothing, training
 
 PHASES = ("model", "block", "group", "solver")
+ALONE = ("model", "group", "solver")  # phases with one step at most
 
 
 class Method(NamedTuple):
@@ -64,6 +65,7 @@ STEPS = {
 }
 METHODS = {name: (name,) for name in ("rtn", "gptq", "awq", "smoothquant", "os+", "lwc", "int8", "rotation")}
 METHODS |= {"qllm": ("reassembly", "correction")}
+LIMITS = {"seed": (0, 2**31), "alpha": (0.0, 1.0), "damping": (0.0, 2.0**31)}  # of numbers; others are above 0
 CHOICES = {"search": reassembly.SEARCHES, "assembly": reassembly.ASSEMBLIES, "score": reassembly.SCORES}
 
 
@@ -100,13 +102,20 @@ def checked(tables, where):
         UsageError: a method or setting that does not exist, a value of the wrong kind, or an order that is none.
     """
     steps = [_step(table, f"{where}: step {number}") for number, table in enumerate(tables, 1)]
+    names = [step.method for step in steps]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{where}: {name} stands in it twice; once is all it does")
     if not steps or steps[-1].phase != "solver":
         steps.append(Step("rtn", rounding.Rounding()))
     order = [PHASES.index(step.phase) for step in steps]
-    if order != sorted(order) or any(order.count(PHASES.index(phase)) > 1 for phase in ("model", "group", "solver")):
-        told = ", ".join(step.method for step in steps)
+    scales_late = "reassembly" in names and any(
+        step.phase == "block" for step in steps[names.index("reassembly") + 1 :]
+    )
+    if order != sorted(order) or scales_late or any(order.count(PHASES.index(phase)) > 1 for phase in ALONE):
         raise UsageError(
-            f"{where}: {told}; first rotation, then what prepares blocks, then one training, then one solver"
+            f"{where}: {', '.join(names)}; the order is rotation; smoothquant, os+, awq; reassembly; one training of "
+            "correction, tuning, lwc; one solver of rtn, gptq, int8"
         )
     return tuple(steps)
 
@@ -130,16 +139,19 @@ def _step(table, where):
     for key, value in table.items():
         if key not in told._fields:
             raise UsageError(f"{where}: {name} has no setting {key}; it has {', '.join(told._fields) or 'none'}")
-        _check_value(key, value, told._field_defaults[key], f"{where}: {name}")
+        table[key] = _value(key, value, told._field_defaults[key], f"{where}: {name}")
     return Step(name, told(**table))
 
 
-def _check_value(key, value, default, where):
+def _value(key, value, default, where):
+    """The value, where a float is meant as one: 1 and 1.0 are one recipe."""
     kind = float if default is None else type(default)
-    right = isinstance(value, (int, float)) if kind is float else type(value) is kind
-    if not right or (kind is float and type(value) is bool):
+    if type(value) is not kind and not (kind is float and type(value) is int):
         raise UsageError(f"{where}: {key} is {value!r}; {kind.__name__} is needed")
     if key in CHOICES and value not in CHOICES[key]:
         raise UsageError(f"{where}: {key} is {value!r}; one of {', '.join(CHOICES[key])} is needed")
-    if kind in (int, float) and key != "seed" and not 0 < value < 2**31 and not (key == "damping" and value == 0):
-        raise UsageError(f"{where}: {key} is {value!r}; a number above 0 is needed")
+    if kind in (int, float):
+        least, most = LIMITS.get(key, (1 if kind is int else 2.0**-64, 2**31))
+        if not least <= value <= most:
+            raise UsageError(f"{where}: {key} is {value!r}; {least:g} to {most:g} is needed")
+    return kind(value)

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refq.errors import UsageError
-from refq.jobs.methods.block import PROJECTIONS
+from refq.jobs.methods.block import PROJECTIONS, quantized
 from refq.training.blocks import merged, with_trainables
 from refq.training.reconstruction import reconstruction_step
 from refq.training.reconstruction_recipe import complete
@@ -13,7 +12,7 @@ from refq.training.reconstruction_recipe import complete
 
 class Correction(NamedTuple):
     """blocks: how many together.  rank: of the factors.  epochs: passes over the sequences.
-    official_extras: the gains of the norms are trained as well, as in QLLM's program."""
+    official_extras: the gains of the norms and the biases are trained as well, as in QLLM's program."""
 
     blocks: int = 4
     rank: int = 4
@@ -41,12 +40,13 @@ class Clipping(NamedTuple):
 
 def correction(group, data, settings, how, pen):
     """QLLM's efficient error correction: factors of low rank beside each weight, merged in the end."""
-    return _trained(group, data, settings, _recipe("low_rank", how), how, pen)
+    recipe = _recipe("low_rank", group, how) | {"scaling": 1 / how.rank}
+    return _trained(group, data, settings, recipe, how, pen)
 
 
 def tuning(group, data, settings, how, pen):
     """All weights of the blocks: what error correction is compared with."""
-    return _trained(group, data, settings, _recipe("weights", how), how, pen)
+    return _trained(group, data, settings, _recipe("weights", group, how), how, pen)
 
 
 def clipping(group, data, settings, how, pen):
@@ -55,8 +55,9 @@ def clipping(group, data, settings, how, pen):
     return _trained(group, data, settings, recipe, how, pen)
 
 
-def _recipe(kind, how):
-    kinds = [kind, *(["norms", "biases"] if how.official_extras else [])]
+def _recipe(kind, group, how):
+    biases = any(name.endswith(".bias") for block in group for name in block.params)
+    kinds = [kind, *(["norms", "biases"][: 1 + biases] if how.official_extras else [])]
     return {"train": kinds, "learning_rates": dict.fromkeys(kinds, how.learning_rate)}
 
 
@@ -71,6 +72,8 @@ def _trained(group, data, settings, recipe, how, pen):
         pen: (seed of what is drawn, function of a remark).
     """
     (seed, remark), engine, config = pen, settings.engine, settings.config
+    if not any(quantized(block, settings) for block in group):
+        return group
     recipe = complete(_grids(group, settings) | recipe | {"steps": how.epochs * len(data.low)})
     params = {name: w for block in group for name, w in block.params.items()}
     draw = _uniform(np.random.PCG64([seed, group[0].layer]))
@@ -83,29 +86,32 @@ def _trained(group, data, settings, recipe, how, pen):
     params, grids = merged(params, recipe, engine)
     half = 2 ** (recipe["bits"] - 1)  # codes of files are signed
     grids = {layer: (scale, (zero_point - half).astype(np.int32)) for layer, (scale, zero_point) in grids.items()}
-    return [_put_back(block, params, grids, recipe, engine) for block in group]
+    return [_put_back(block, params, grids, recipe) for block in group]
 
 
-def _put_back(block, params, grids, recipe, engine):
+def _put_back(block, params, grids, recipe):
     own = {name: params[name] for name in block.params}
-    layers = [layer for layer in map(block.name, PROJECTIONS) if "clipping" in recipe["train"]]
+    layers = [layer for layer in map(block.name, PROJECTIONS) if "clipping" in recipe["train"] and layer in grids]
     return block._replace(params=own, grids=block.grids | {layer: grids[layer] for layer in layers})
 
 
 def _grids(group, settings):
     """What the recipe says of grids and inputs."""
     layers = [block.name(part) for block in group for part in PROJECTIONS]
-    schemes = {settings.schemes.get(layer) for layer in layers}
-    if None in schemes or len(schemes) > 1:
-        raise UsageError("blocks are trained with one scheme for all their linear layers: no --keep, and no --fallback")
-    [scheme] = schemes
-    if scheme.strategy == "tensor" or settings.range != "minmax":
-        raise UsageError("blocks are trained on min-max grids of rows or groups: no --range, no --group-size tensor")
-    inputs = {layer: how for block in group for layer, how in block.inputs.items()}
-    grid = {"bits": scheme.bits, "group_size": scheme.group_size, "symmetric": scheme.symmetric}
+    schemes = {layer: settings.schemes[layer] for layer in layers if layer in settings.schemes}
+    one = next(iter(settings.schemes.values()))  # they differ by their group sizes alone
     attention, rotated = settings.config.get("attention_activations"), settings.config.get("rotated_queries", False)
-    found = {"layers": [block.layer for block in group], "activations": settings.activations, "attention": attention}
-    return grid | found | {"rotated_queries": rotated, "inputs": inputs}
+    return {
+        "layers": [block.layer for block in group],
+        "bits": one.bits,
+        "symmetric": one.symmetric,
+        "group_sizes": {layer: scheme.group_size for layer, scheme in schemes.items()},
+        "kept": [layer for layer in layers if layer not in schemes],
+        "activations": settings.activations,
+        "attention": attention,
+        "rotated_queries": rotated,
+        "inputs": {layer: how for block in group for layer, how in block.inputs.items()},
+    }
 
 
 def _uniform(bits):
