@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "refq", derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), print_blob=True
 )
-settings.register_profile("thorough", parent=settings.get_profile("refq"), derandomize=False, max_examples=2000)
+settings.register_profile("thorough", parent=settings.get_profile("refq"), derandomize=False, max_examples=400)
 settings.load_profile(os.environ.get("REFQ_HYPOTHESIS", "refq"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background; children inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
