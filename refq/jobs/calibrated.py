@@ -193,9 +193,8 @@ def calibration_windows(checkpoint, calibration, text):
 
 def recorded(calibration):
     """A Calibration as JSON has it."""
-    return calibration._asdict() | {
-        "steps": [{"method": step.method} | step.how._asdict() for step in calibration.steps]
-    }
+    steps = {str(n): {"method": step.method} | step.how._asdict() for n, step in enumerate(calibration.steps, 1)}
+    return calibration._asdict() | {"steps": steps}
 
 
 def _state_bytes(checkpoint, calibration):

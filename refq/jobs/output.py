@@ -160,8 +160,9 @@ def publish_file(file, out, replace):
 
 def check_space(room, out, needed):
     """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(room, "model")) as entries:
-        needed -= sum(512 * entry.stat().st_blocks for entry in entries)
+    for name in ("model", "blocks"):
+        with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(room, name)) as entries:
+            needed -= sum(512 * entry.stat().st_blocks for entry in entries)
     free = shutil.disk_usage(room).free
     if free < needed:
         raise DiskFull(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)
