@@ -68,7 +68,12 @@ def _seed(text):
 
 @click.command()
 @options.model
-@click.option("--methods", type=Listed("NAME|FILE.toml,...", _method), required=True, help="Methods, and recipes.")
+@click.option(
+    "--methods",
+    type=Listed("name,...", _method),
+    required=True,
+    help=f"Of {', '.join(NAMES)}; and recipes, files NAME.toml, see refq quantize.",
+)
 @click.option("--bits", type=Listed("W4A8,...", _width), required=True, help="Of weights and activations; A16: floats.")
 @click.option("--text", type=options.FILE, required=True, help="A text to score; see refq perplexity.")
 @click.option("--calibration", type=options.FILE, help="Another text, for methods that look at what passes.")

@@ -40,7 +40,7 @@ def picture(lines, titles, suffix):
         axis = figure.subplots()
         at, names = 0.0, {}
         for bits, group in groups.items():
-            axis.text(0, at, f"{bits} ", transform=axis.get_yaxis_transform(), ha="right", va="center", weight="bold")
+            axis.text(-0.008, at, bits, transform=axis.get_yaxis_transform(), ha="right", va="center", weight="bold")
             for n, line in enumerate(group, 1):
                 _point(axis, at + n, line, (base or 0, low, high), _look(methods.index(line["method"])))
                 names[at + n] = line["method"]
@@ -84,12 +84,12 @@ def _dress(axis, names, ends, base):
     axis.set_xlim(low, high)
     axis.set_ylim(bottom - 0.6, -0.8)
     axis.set_yticks(list(names), list(names.values()))
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, pad=6)
     axis.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5), numticks=20))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(axis="x", color="#e0e0e0", linewidth=0.8)
     axis.set_axisbelow(True)
-    known = "" if base is None else f" ({number(base)})"
-    axis.set_xlabel(f"perplexity above that of the float model{known}, logarithmic")
+    above = "" if base is None else f" above that of the float model ({number(base)})"
+    axis.set_xlabel(f"perplexity{above}, logarithmic")
     axis.text(1.09, -0.6, "perplexity", transform=axis.get_yaxis_transform(), ha="right", va="center", color=QUIET)

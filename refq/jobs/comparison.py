@@ -66,7 +66,7 @@ def planned(model, methods, widths, options, calibration):
     for method in methods:
         name = method if method in NAMES else os.path.splitext(os.path.basename(method))[0]
         if name in asked or (name in NAMES and method not in NAMES):
-            raise UsageError(f"two methods are called {name}; give the recipe another file name")
+            raise UsageError(f"{method}: another file name is needed: there is a method called {name} already")
         asked[name] = (None, _steps(name)) if method in NAMES else (method, recipe.read_steps(method))
     entries = [
         _checked(_entry((name, *how), width, options, calibration), width, checkpoint)

@@ -129,7 +129,8 @@ def _rotation(calibration, settings):
     steps = [step for step in calibration.steps if step.phase == "model"]
     if not steps:
         return None
-    return functools.partial(steps[0].function, schemes=settings.schemes, how=steps[0].how)
+    how = steps[0].how._replace(seed=steps[0].how.seed + calibration.seed)
+    return functools.partial(steps[0].function, schemes=settings.schemes, how=how)
 
 
 def _original(checkpoint, rotate, number):

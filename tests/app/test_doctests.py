@@ -12,7 +12,7 @@ FOLDER = pathlib.Path(refq.__file__).parent
 MODULES = sorted(f"refq.{room}.{path.stem}" for room in ("jobs", "app") for path in (FOLDER / room).glob("[a-z]*.py"))
 # what the report extra brings
 EXTRA = {"refq.app.signal_page": "jinja2"}
-PLOTS = ("signal_plots", "codebook_plot", "sensitivity_plot", "heat_map")
+PLOTS = ("signal_plots", "codebook_plot", "sensitivity_plot", "compare_plot", "heat_map")
 EXTRA |= {f"refq.app.{name}": "matplotlib" for name in PLOTS}
 
 

@@ -9,7 +9,11 @@ from refq.transforms.rotation import ONLINE, rotated_block, rotated_ends, rotate
 
 
 class Rotation(NamedTuple):
-    """seed: of the signs.  online: o_proj and down_proj, where quantized, have inputs that are rotated at run time."""
+    """How a model is rotated.
+
+    seed: of the signs; that of the run is added to it.
+    online: o_proj and down_proj, where quantized, have inputs that are rotated at run time.
+    """
 
     seed: int = 0
     online: bool = True
