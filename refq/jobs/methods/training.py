@@ -40,8 +40,7 @@ class Clipping(NamedTuple):
 
 def correction(group, data, settings, how, pen):
     """QLLM's efficient error correction: factors of low rank beside each weight, merged in the end."""
-    recipe = _recipe("low_rank", group, how) | {"scaling": 1 / how.rank}
-    return _trained(group, data, settings, recipe, how, pen)
+    return _trained(group, data, settings, correction_recipe(group, how), how, pen)
 
 
 def tuning(group, data, settings, how, pen):
@@ -53,6 +52,11 @@ def clipping(group, data, settings, how, pen):
     """OmniQuant's learnable weight clipping: the ends of every group's range, a block at a time."""
     recipe = {"train": ["clipping"], "learning_rates": {"clipping": how.learning_rate}, "schedule": "constant"}
     return _trained(group, data, settings, recipe, how, pen)
+
+
+def correction_recipe(group, how):
+    """What reconstruction_step is told of a Correction."""
+    return _recipe("low_rank", group, how) | {"scaling": 1 / how.rank}
 
 
 def _recipe(kind, group, how):
@@ -71,9 +75,18 @@ def _trained(group, data, settings, recipe, how, pen):
         how: Correction, Tuning or Clipping.
         pen: (seed of what is drawn, function of a remark).
     """
-    (seed, remark), engine, config = pen, settings.engine, settings.config
     if not any(quantized(block, settings) for block in group):
         return group
+    params, recipe = train_blocks(group, data, settings, recipe, how, pen)
+    params, grids = merged(params, recipe, settings.engine)
+    half = 2 ** (recipe["bits"] - 1)  # codes of files are signed
+    grids = {layer: (scale, (zero_point - half).astype(np.int32)) for layer, (scale, zero_point) in grids.items()}
+    return [_put_back(block, params, grids, recipe) for block in group]
+
+
+def train_blocks(group, data, settings, recipe, how, pen):
+    """As _trained, before anything is merged: the params of refq.training.blocks, and the whole recipe."""
+    (seed, remark), engine, config = pen, settings.engine, settings.config
     recipe = complete(_grids(group, settings) | recipe | {"steps": how.epochs * len(data.low)})
     params = {name: w for block in group for name, w in block.params.items()}
     draw = _uniform(np.random.PCG64([seed, group[0].layer]))
@@ -83,10 +96,7 @@ def _trained(group, data, settings, recipe, how, pen):
             batch = {"inputs": np.ascontiguousarray(x[None]), "targets": np.ascontiguousarray(target[None])}
             params, state, report = reconstruction_step(params, state, batch, config, recipe, engine)
             remark(f"error {report['loss']:.4g}")
-    params, grids = merged(params, recipe, engine)
-    half = 2 ** (recipe["bits"] - 1)  # codes of files are signed
-    grids = {layer: (scale, (zero_point - half).astype(np.int32)) for layer, (scale, zero_point) in grids.items()}
-    return [_put_back(block, params, grids, recipe) for block in group]
+    return params, recipe
 
 
 def _put_back(block, params, grids, recipe):
