@@ -27,12 +27,17 @@ def bipartite_matching(distance, count, fixed=None):
     Spec: bipartite_matching
     """
     distance, count, fixed = arguments.matching(distance, count, fixed)
+    return matched(distance, count, fixed, np.arange(len(fixed)))
+
+
+def matched(distance, count, fixed, origin):
+    """bipartite_matching of parts whose distances are those of the channels `origin` that they come from."""
     places = np.arange(len(fixed), dtype=np.int32)
     even, odd = (places[side::2][~fixed[side::2]] for side in (0, 1))
     arguments.enough(count, len(even) if len(odd) else 0)
     into = places.copy()
     if count:
-        between = distance[np.ix_(even, odd)]
+        between = distance[np.ix_(origin[even], origin[odd])]
         nearest = between.argmin(axis=1)  # of equal ones the first
         first = np.argsort(between.min(axis=1), kind="stable")[:count]
         into[even[first]] = odd[nearest[first]]

@@ -7,7 +7,7 @@ import numpy as np
 from refq import checks
 from refq.transforms import arguments
 from refq.transforms.disassembly import channel_splits
-from refq.transforms.matching import bipartite_matching
+from refq.transforms.matching import bipartite_matching, matched
 
 
 class Reassembly(NamedTuple):
@@ -81,7 +81,8 @@ def reassembly(maximum, distance, threshold, official_order=False):
         into = np.arange(len(origin))
         into[first] = first[bipartite_matching(distance, extra, counts > 1)]
     else:
-        into = bipartite_matching(distance[np.ix_(origin, origin)], extra, counts[origin] > 1)
+        distance, _, _ = arguments.matching(distance, extra, counts > 1)
+        into = matched(distance, extra, counts[origin] > 1, origin)
     return assemble(counts, into)
 
 

@@ -149,7 +149,7 @@ def run(block, settings, low=True, see=()):
 
 def chunks(states, config):
     """Slices of the sequences that go through a block at a time; a function of shapes alone."""
-    rows, _ = pieces([config], states.shape[1])
+    rows, _ = pieces([config | {"vocab_size": 1}], states.shape[1])
     return [slice(start, start + rows) for start in range(0, len(states), rows)]
 
 

@@ -53,6 +53,10 @@ def hessians(seen, engine):
     sums, counts = {}, {}
     for layer, x in seen:
         n = x.size // x.shape[-1]
-        sums[layer] = sums.get(layer, 0) + engine.hessian(x).astype(np.float64) * n
+        more = engine.hessian(x).astype(np.float64)
+        more *= n
+        sums[layer] = np.add(sums[layer], more, out=more) if layer in sums else more
         counts[layer] = counts.get(layer, 0) + n
-    return {layer: total / counts[layer] for layer, total in sums.items()}
+    for layer, total in sums.items():
+        total /= counts[layer]
+    return sums
