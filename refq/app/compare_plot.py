@@ -15,6 +15,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#2
 MARKERS = ("o", "s", "D", "^")  # with each of these the colours begin anew
 QUIET = "#666666"
 ROW = 0.24  # inches
+PERPLEXITY, BITS = 1.1, 1.235  # right ends of the columns of numbers, in widths of the axis
 
 
 def picture(lines, titles, suffix):
@@ -34,7 +35,7 @@ def picture(lines, titles, suffix):
     low, high = _reach(lines, base)
     with style.context(["default", STYLE]):  # whatever settings a user has
         rows = len(lines) + 1.2 * max(len(groups), 1)
-        figure = Figure((8.0, 1.5 + ROW * rows), layout="constrained")
+        figure = Figure((8.5, 1.5 + ROW * rows), layout="constrained")
         figure.suptitle(f"{titles[0]}\n", fontsize=12)
         figure.text(0.5, 1 - 0.4 / figure.get_figheight(), titles[1], ha="center", va="center", size=8, color=QUIET)
         axis = figure.subplots()
@@ -63,7 +64,7 @@ def _look(n):
 
 
 def _point(axis, y, line, scale, look):
-    """The mean, a bar over all seeds with a tick for each, and the perplexity as a number at the right."""
+    """The mean, a bar over all seeds with a tick for each, and what it costs as numbers at the right."""
     base, low, high = scale
     colour, found = look["color"], line["perplexity"]
     seen = [np.clip(high if value is None else value - base, low, high) for value in line["perplexities"]]
@@ -75,7 +76,9 @@ def _point(axis, y, line, scale, look):
     edge = {low: "<", high: ">"}.get(mean, look["marker"])  # beyond the axis
     axis.plot([mean], [y], edge, color=colour, markersize=6.5, clip_on=False, zorder=3)
     place = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": "center_baseline"}
-    axis.text(1.09, y, number(found["mean"]), **place)
+    axis.text(PERPLEXITY, y, number(found["mean"]), **place)
+    if line["bits_per_weight"] is not None:
+        axis.text(BITS, y, f"{line['bits_per_weight']:#.4g}", color=QUIET, **place)
 
 
 def _dress(axis, names, ends, base):
@@ -92,4 +95,5 @@ def _dress(axis, names, ends, base):
     axis.set_axisbelow(True)
     above = "" if base is None else f" above that of the float model ({number(base)})"
     axis.set_xlabel(f"perplexity{above}, logarithmic")
-    axis.text(1.09, -0.6, "perplexity", transform=axis.get_yaxis_transform(), ha="right", va="center", color=QUIET)
+    for x, text in ((PERPLEXITY, "perplexity"), (BITS, "bits/weight")):
+        axis.text(x, -0.6, text, transform=axis.get_yaxis_transform(), ha="right", va="center", color=QUIET)

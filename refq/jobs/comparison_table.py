@@ -130,7 +130,7 @@ def _cells(line, tasks, several):
         *([ends] if several else []),
         "-" if line["kl"] is None else f"{line['kl']:.4g}",
         *(_accuracy(line["tasks"].get(task)) for task in tasks),
-        "-" if line["bits_per_weight"] is None else f"{line['bits_per_weight']:.4g}",
+        "-" if line["bits_per_weight"] is None else f"{line['bits_per_weight']:#.4g}",
         "-" if line["seconds"] is None else f"{line['seconds']:.1f}",
     ]
 
