@@ -4,25 +4,24 @@ import hashlib
 import os
 from typing import NamedTuple
 
-import numpy as np
-
 from refq.errors import RefqError, UsageError
-from refq.files.checkpoint import llama_tensors, open_checkpoint
+from refq.files.checkpoint import open_checkpoint
 from refq.files.input_activations import Inputs
 from refq.files.reassembled import Attention
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output, solved
+from refq.jobs.calibrated_needs import disk_needed, memory_needed
 from refq.jobs.corpus import batch_at
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.methods.block import Settings
-from refq.jobs.methods.recipe import blocks_together, needs_text
+from refq.jobs.methods.recipe import needs_text
 from refq.jobs.plan import plan_files, plan_schemes
-from refq.jobs.progress import say, size
+from refq.jobs.progress import WORTH_SAYING, say, size
 from refq.jobs.quantize import begin, is_finished, planned, run_record, write_small_files
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.solving import solve_blocks
-from refq.jobs.text import cut_documents, read_documents
+from refq.jobs.text import cut_documents, memory_of_texts, read_documents
 
 COMPARABLE = {"rtn", "gptq", "lwc", "correction", "tuning", "int8"}  # whose weights are meant to be near the model's
 
@@ -152,28 +151,6 @@ def plan_solved(model, out, options, calibration, run=Run()):  # noqa: B008 (imm
     return {"tensors": rows, "disk": disk, "memory": memory}
 
 
-def memory_needed(checkpoint, calibration, run):
-    """Bytes, roughly: ourselves, the largest tensor, the blocks in work six times over, Hessians, and hidden states."""
-    config = checkpoint.config
-    shapes = llama_tensors(config)
-    block = sum(int(np.prod(shape)) for name, shape in shapes.items() if name.startswith("model.layers.0."))
-    hessian = max(shape[1] for name, shape in shapes.items() if name.endswith("_proj.weight")) ** 2
-    largest = max(int(np.prod(shape)) for shape in shapes.values())
-    states = min(_state_bytes(checkpoint, calibration), run.states_memory)
-    work = (
-        6 * block * blocks_together(calibration.steps)
-        + 6 * hessian
-        + 12 * calibration.context * config["intermediate_size"]
-    )
-    return 250_000_000 + 4 * max(largest * 2, work) + states
-
-
-def disk_needed(checkpoint, calibration, run):
-    """Bytes at most: the blocks as floats, the output, and hidden states beyond their budget."""
-    weights = 4 * sum(int(np.prod(info.shape)) for _, info in checkpoint.tensors.values())
-    return int(2.5 * weights) + max(0, _state_bytes(checkpoint, calibration) - run.states_memory) + 2**24
-
-
 def calibration_windows(checkpoint, calibration, text):
     """Tokens (sequences, context) of the text, and its digest; None where none is needed."""
     if not needs_text(calibration.steps):
@@ -183,7 +160,11 @@ def calibration_windows(checkpoint, calibration, text):
     if text is None:
         raise UsageError("--calibration FILE is needed: a text that looks like what the model will read")
     whole, documents = read_documents(text)
-    tokens = cut_documents(documents, open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"]))
+    tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
+    cutting = sum(memory_of_texts(documents, tokenizer))
+    if cutting > WORTH_SAYING:
+        say(f"about {size(cutting)} of memory are needed to cut {text} into tokens, before anything else")
+    tokens = cut_documents(documents, tokenizer)
     needed = (calibration.sequences + 1) * calibration.context
     if len(tokens) < needed:
         raise UsageError(f"{text}: it has {len(tokens)} tokens; {needed} are needed for that --sequences and --context")
@@ -195,13 +176,6 @@ def recorded(calibration):
     """A Calibration as JSON has it."""
     steps = {str(n): {"method": step.method} | step.how._asdict() for n, step in enumerate(calibration.steps, 1)}
     return calibration._asdict() | {"steps": steps}
-
-
-def _state_bytes(checkpoint, calibration):
-    if not needs_text(calibration.steps):
-        return 0
-    chains = 2 + (blocks_together(calibration.steps) > 1)
-    return 4 * chains * calibration.sequences * calibration.context * checkpoint.config["hidden_size"]
 
 
 def _settings(engine, checkpoint, schemes, options, attention, calibration):

@@ -160,9 +160,8 @@ def publish_file(file, out, replace):
 
 def check_space(room, out, needed):
     """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
-    for name in ("model", "blocks"):
-        with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(room, name)) as entries:
-            needed -= sum(512 * entry.stat().st_blocks for entry in entries)
+    parts = [os.path.join(room, name) for name in ("model", "blocks")]
+    needed -= sum(512 * entry.stat().st_blocks for part in parts if os.path.isdir(part) for entry in os.scandir(part))
     free = shutil.disk_usage(room).free
     if free < needed:
         raise DiskFull(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)

@@ -15,7 +15,7 @@ from refq.jobs import calibrated, journal, output, solving, states
 from refq.jobs.calibrated import Calibration, Run
 from refq.jobs.methods.recipe import read_steps
 from refq.jobs.perplexity import perplexity
-from tests.app.commands import digests
+from tests.app.commands import HAS_PEAK, digests, measured, promised
 from tests.app.commands import refq as run
 from tests.app.solved import BIASES, write_model
 from tests.app.tiny import TEXT
@@ -338,6 +338,17 @@ def test_room_that_a_killed_run_has_taken_is_not_needed_again(model, recipe, who
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": needed - taken}))
     assert run(*asked(model, tmp_path / "out", recipe), "--resume").exit_code == 0
     assert digests(tmp_path / "out") == whole
+
+
+@HAS_PEAK
+@pytest.mark.parametrize("method", ["gptq", "tuning"])
+def test_the_memory_that_is_promised(method, tmp_path):
+    sizes = {"hidden_size": 512, "head_dim": 128, "intermediate_size": 1408, "num_hidden_layers": 4}
+    folder = write_model(tmp_path / "model", **sizes)
+    (tmp_path / "recipe.toml").write_text(f'[[step]]\nmethod = "{method}"\n' + "epochs = 1\n" * (method == "tuning"))
+    told = ("--recipe", tmp_path / "recipe.toml", *TEXTS, "--context", 128, "--states-memory", 1)
+    said, peak = measured("quantize", folder, tmp_path / "out", *told)
+    assert peak < promised(said) < 3 * peak
 
 
 def test_every_option_of_the_dry_run(model, recipe, tmp_path):

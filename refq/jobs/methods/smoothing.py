@@ -48,7 +48,7 @@ def smoothquant(block, data, settings, how):
 def os_plus(block, data, settings, how):
     """os_scale of all three sites, by the threshold with the least error of the output; of equal ones the largest.
 
-    LLaMA has no bias that could take a shift.
+    No shift: LLaMA's norms have no bias that could give one.
     """
     return _searched(block, data, settings, how.sequences, _thresholds(settings, how.floor))
 
