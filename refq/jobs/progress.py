@@ -55,9 +55,8 @@ def _lines(total, unit, label, started):
         done, now = done + count, time.monotonic()
         if now - told >= SECONDS or (done >= total and now - started >= SECONDS):
             told, rate = now, done / (now - started)
-            left = (total - done) / rate if rate else float("inf")
-            of = f"{size(done, unit)} of {size(total, unit)} ({done / total:.0%})"
-            text = f"{label}: {of}, {size(rate, unit)}/s, {left:.0f} s left"
+            text = f"{label}: {size(done, unit)} of {size(total, unit)} ({done / total:.0%})"
+            text += f", {size(rate, unit)}/s, {(total - done) / rate:.0f} s left" if done else ""
             print(f"{text}; {remark}" if remark else text, file=sys.stderr, flush=True)
 
     return advance

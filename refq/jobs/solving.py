@@ -80,6 +80,7 @@ def _solve_group(numbers, read, data, settings, calibration, states, tell):
     for number in numbers:
         original = block = Block(number, *read(number))
         for step in steps["block"]:
+            _remark(tell, f"block {number}", step.method)
             block = step.function(block, Data(data.full, low), settings, step.how)
         group.append(block)
         if data is not None:
