@@ -328,3 +328,14 @@ def test_of_all_candidates_the_one_with_the_least_error_is_chosen(method, block)
     np.testing.assert_array_equal(found.weight(layer), w * best)
     np.testing.assert_array_equal(found.weight(up), before.weight(up) / best[:, None])
     assert min(errors) < 0.99 * errors[0]
+
+
+def test_candidates_that_no_grid_holds_are_left_out(block):
+    before, data, settings = block
+    layer = "model.layers.0.mlp.down_proj"
+    large = before.with_weights({layer: before.weight(layer) * np.float32(1e5)})
+    [step, _] = steps("os+", floor=1e-3)
+    found = step.function(large, data, settings, step.how)
+    assert np.isfinite(fitted(found.weight(layer), settings.schemes[layer], settings)[0]).all()
+    with pytest.raises(refq.errors.GridError, match="float16"):
+        step.function(large.with_weights({layer: large.weight(layer) * np.float32(1e5)}), data, settings, step.how)

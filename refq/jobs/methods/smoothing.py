@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refq.errors import GridError
 from refq.jobs.methods.block import altered, fitted, observed, quantized
 from refq.jobs.methods.objectives import open_sites, output, readers, squared_error
 from refq.jobs.methods.statistics import gathered
@@ -96,17 +97,21 @@ def _best(block, site, x, scales, settings, through):
     y = output(site, plain, x, block.layer, settings, ops, through)
     least, best = np.inf, None
     for scale in scales:
-        tried = dict(plain)
-        for layer in layers:
-            w = block.weight(layer) * scale
-            tried[f"{layer}.weight"] = _on_its_grid(block, layer, w, settings)
+        try:
+            weights = {f"{layer}.weight": _on_its_grid(block, layer, scale, settings) for layer in layers}
+        except GridError:  # weights so large that float16 has no step for them
+            if best is None:
+                raise
+            continue
+        tried = plain | weights
         error = squared_error(y, output(site, tried, x / scale, block.layer, settings, ops, through))
         if best is None or error < least:
             least, best = error, scale
     return best
 
 
-def _on_its_grid(block, layer, w, settings):
+def _on_its_grid(block, layer, scale, settings):
+    w = block.weight(layer) * scale
     if layer not in settings.schemes:
         return w
     w_hat, _ = fitted(w, settings.schemes[layer], settings)
