@@ -7,7 +7,7 @@ import refq
 import refq_fast
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.calibrated import plan_calibrated, quantize_calibrated
-from refq.jobs.methods.block import Block, Data, Settings, advance, fitted, observed
+from refq.jobs.methods.block import Block, Data, Settings, advance, fitted, observed, transformed
 from refq.jobs.methods.rounding import rtn
 from refq.jobs.model import load_model
 from refq.jobs.perplexity import perplexity
@@ -80,6 +80,21 @@ def test_what_is_evaluated_is_what_is_stored(methods, engine, activations, biase
     asked = calibration(*order, activations=activations, **FEW)
     seen = solve(monkeypatch, biased, tmp_path / "out", asked, ASYMMETRIC, engine)
     check_stored(seen, tmp_path / "out", engine, activations)
+
+
+@pytest.mark.parametrize("methods", [("rtn",), ("rotation", "gptq"), ("smoothquant", "reassembly", "gptq")])
+def test_static_grids_of_inputs_are_those_of_what_reaches_them(methods, biased, tmp_path, monkeypatch):
+    asked = calibration(*methods, activations=8, activation_range="tensor", **FEW)
+    seen = solve(monkeypatch, biased, tmp_path / "out", asked, ASYMMETRIC)
+    check_stored(seen, tmp_path / "out", refq_fast, 8)
+    config, params = load_model(tmp_path / "out", refq, activations=False)
+    x = refq.embed(seen.tokens, params["model.embed_tokens.weight"])
+    x = refq.rms_norm(x, params["model.layers.0.input_layernorm.weight"], config["rms_norm_eps"])
+    layer = "model.layers.0.self_attn.q_proj"
+    scale, zero_point = seen.blocks[0].input_grids[layer]
+    x = transformed(x, seen.blocks[0].inputs.get(layer), refq)
+    ends, reached = (np.array([-128, 127]) - zero_point) * scale, np.array([min(x.min(), 0), max(x.max(), 0)])
+    assert np.abs(ends - reached).max() <= scale
 
 
 KEPT = {

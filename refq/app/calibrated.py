@@ -11,7 +11,7 @@ from refq.jobs.methods.recipe import METHODS, method_steps, read_steps
 
 PLAIN = ("affine", "rtn")  # rounding to nearest, which needs nothing of this
 NAMES = tuple(METHODS)
-VALUES = ("recipe", "calibration", "activations", "sequences", "context", "seed", "states_memory")
+VALUES = ("recipe", "calibration", "activations", "activation_range", "sequences", "context", "seed", "states_memory")
 _OPTIONS = [
     click.option("--recipe", type=options.FILE, help="A TOML file of steps, instead of one --method."),
     click.option("--calibration", type=options.FILE, help="A text for methods that look at what passes."),
@@ -20,6 +20,12 @@ _OPTIONS = [
         "activations",
         type=click.IntRange(2, 16),
         help="Bits of the inputs of quantized layers, and of queries, keys and values; floats if not given.",
+    ),
+    options.setting(
+        Calibration(()),
+        "activation_range",
+        click.Choice(("token", "tensor")),
+        "A grid for each token, or static grids for the inputs of layers.",
     ),
     options.setting(Calibration(()), "sequences", options.COUNT, "Windows of the text that are used."),
     options.setting(Calibration(()), "context", click.IntRange(min=2), "Tokens of a window."),
@@ -33,7 +39,14 @@ _OPTIONS = [
         help="Memory for what passes between blocks; beyond it files are used.",
     ),
 ]
-NEEDED_BY = {"--calibration", "--sequences", "--context", "--seed", "--states-memory"}  # without them none of these
+NEEDED_BY = {
+    "--activation-range",
+    "--calibration",
+    "--sequences",
+    "--context",
+    "--seed",
+    "--states-memory",
+}  # without them none of these
 
 
 def takes_them(command):

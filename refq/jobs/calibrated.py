@@ -33,6 +33,7 @@ class Calibration(NamedTuple):
     activations: bits of the inputs of quantized layers, and of queries, keys and values; None for floats.
     sequences, context: how much of the text is used, and how many tokens at a time.
     seed: which windows of the text, and what a method draws.
+    activation_range: "token", each with a grid of its own; or "tensor", static grids for the inputs of layers.
     """
 
     steps: tuple
@@ -40,6 +41,11 @@ class Calibration(NamedTuple):
     sequences: int = 16
     context: int = 256
     seed: int = 0
+    activation_range: str = "token"
+
+    @property
+    def needs_text(self):
+        return self.activation_range == "tensor" or needs_text(self.steps)
 
 
 class Run(NamedTuple):
@@ -117,22 +123,27 @@ def plan_calibrated(checkpoint, options, calibration):
         raise UsageError("int8 is LLM.int8(): it needs --bits 8 --group-size channel --symmetric")
     if "int8" in methods and (bits is not None or len(methods) > 1):
         raise UsageError("int8 has inputs of 8 bits of its own: it goes with no --activations and no other method")
+    if calibration.activation_range == "tensor" and bits is None:
+        raise UsageError("--activation-range tensor without --activations; give their bits")
     positions = checkpoint.config["max_position_embeddings"]
-    if needs_text(calibration.steps) and not 2 <= calibration.context <= positions:
+    if calibration.needs_text and not 2 <= calibration.context <= positions:
         raise UsageError(f"--context {calibration.context}; this model takes 2..{positions}")
-    _check_grids(calibration.steps, options)
+    _check_grids(calibration, options)
     schemes = plan_schemes(checkpoint, options)
     if bits is not None:
-        schemes = {layer: scheme._replace(inputs=Inputs(bits, "token")) for layer, scheme in schemes.items()}
+        inputs = Inputs(bits, calibration.activation_range)
+        schemes = {layer: scheme._replace(inputs=inputs) for layer, scheme in schemes.items()}
     online = any(step.method == "rotation" and step.how.online for step in calibration.steps)
     return schemes, Attention(bits, online and bits is not None)
 
 
-def _check_grids(steps, options):
+def _check_grids(calibration, options):
     """What some steps ask of the grids."""
-    for step in steps:
+    for step in calibration.steps:
         if step.method == "lwc" and options.symmetric:
             raise UsageError("lwc learns both ends of a range: it needs --asymmetric")
+        if step.phase == "group" and calibration.activation_range == "tensor":
+            raise UsageError(f"{step.method} trains on inputs with a grid a token: no --activation-range tensor")
         if step.phase == "group" and (options.group_size == "tensor" or options.range != "minmax"):
             raise UsageError(
                 f"{step.method} trains on min-max grids of rows or groups: no --range or --group-size tensor"
@@ -153,7 +164,7 @@ def plan_solved(model, out, options, calibration, run=Run()):  # noqa: B008 (imm
 
 def calibration_windows(checkpoint, calibration, text):
     """Tokens (sequences, context) of the text, and its digest; None where none is needed."""
-    if not needs_text(calibration.steps):
+    if not calibration.needs_text:
         if text is not None:
             raise UsageError("--calibration is given, and no step of the recipe looks at a text")
         return None, {}
@@ -189,8 +200,8 @@ def _csv(errors):
 
 
 def _write(room, written, source, record, done, attention, digests):
-    checkpoint, schemes, grids, forms = written
-    source = source._replace(checkpoint=checkpoint, grids=grids, reassemblies=forms)
+    checkpoint, schemes, known = written
+    source = source._replace(checkpoint=checkpoint, **known)
     shards = plan_shards(plan_files(checkpoint, schemes, attention), record)
     write_shards(room, shards, source, record, done)
     write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), digests, attention)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refq.files.checkpoint import llama_tensors
-from refq.jobs.methods.recipe import blocks_together, needs_text
+from refq.jobs.methods.recipe import blocks_together
 
 
 def memory_needed(checkpoint, calibration, run):
@@ -32,7 +32,7 @@ def disk_needed(checkpoint, calibration, run):
 
 
 def _state_bytes(checkpoint, calibration):
-    if not needs_text(calibration.steps):
+    if not calibration.needs_text:
         return 0
     chains = 2 + (blocks_together(calibration.steps) > 1)
     return 4 * chains * calibration.sequences * calibration.context * checkpoint.config["hidden_size"]

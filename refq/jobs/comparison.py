@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     @property
     def reads(self):
         """Whether it looks at a text."""
-        return self.calibration is not None and recipe.needs_text(self.calibration.steps)
+        return self.calibration is not None and self.calibration.needs_text
 
     @property
     def draws(self):

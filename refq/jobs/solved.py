@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -31,22 +32,29 @@ class Solved(Checkpoint):
         return read(*self.found[name], *rows) if name in self.found else super()._read(name, read, *rows)
 
 
-class Grids:
-    """layer -> (scale, zero_point), read from the files of blocks when it is asked for."""
+class Grids(Mapping):
+    """layer -> (scale, zero_point) of its "weight" or "input", read from the files of blocks when it is asked for."""
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, found, kind):
+        self.found, self.kind = found, kind
 
-    def get(self, layer):
-        names = [f"{layer}.weight_{part}" for part in GRID]
-        return tuple(read_tensor(*self.found[name]) for name in names) if names[0] in self.found else None
+    def __getitem__(self, layer):
+        return tuple(read_tensor(*self.found[f"{layer}.{self.kind}_{part}"]) for part in GRID)
+
+    def __iter__(self):
+        end = f".{self.kind}_{GRID[0]}"
+        return (name.removesuffix(end) for name in self.found if name.endswith(end))
+
+    def __len__(self):
+        return sum(1 for _ in self)
 
 
 def store(folder, name, block, journal):
     """Write a block, or what stands around the blocks, into `folder`; then it is finished, and the journal says so."""
     arrays, how = {}, {}
-    for layer, (scale, zero_point) in block.grids.items():
-        arrays |= {f"{layer}.weight_scale": scale, f"{layer}.weight_zero_point": zero_point}
+    for kind, grids in (("weight", block.grids), ("input", block.input_grids)):
+        for layer, grid in grids.items():
+            arrays |= {f"{layer}.{kind}_{part}": array for part, array in zip(GRID, grid, strict=True)}
     for layer, form in block.inputs.items():
         if isinstance(form, Reassembly):
             arrays |= {f"{layer}.{part}": index for part, index in form._asdict().items()}
@@ -63,18 +71,18 @@ def load(folder, name, layer, done):
         return None
     header = read_header(path)
     params = {tensor: read_tensor(path, info) for tensor, info in header.tensors.items()}
-    inputs, grids = {}, {}
+    inputs, grids = {}, {"weight": {}, "input": {}}
     for one, how in json.loads(header.metadata["inputs"]).items():
         reassembled = how == "reassembled"
         inputs[one] = Reassembly(*(params.pop(f"{one}.{part}") for part in Reassembly._fields)) if reassembled else how
-    for tensor in [tensor for tensor in params if tensor.endswith(".weight_scale")]:
-        one = tensor.removesuffix(".weight_scale")
-        grids[one] = params.pop(tensor), params.pop(f"{one}.weight_zero_point")
-    return Block(layer, params, inputs, grids)
+    for kind, found in grids.items():
+        for one in [tensor.removesuffix(f".{kind}_scale") for tensor in params if tensor.endswith(f".{kind}_scale")]:
+            found[one] = tuple(params.pop(f"{one}.{kind}_{part}") for part in GRID)
+    return Block(layer, params, inputs, grids["weight"], grids["input"])
 
 
 def as_checkpoint(checkpoint, folder, names, schemes):
-    """The model to be written: its checkpoint, the schemes of its layers, its grids and its reassemblies.
+    """The model to be written: its checkpoint, the schemes of its layers, and the fields of Source that it has.
 
     Parameters
         checkpoint: of the float model.
@@ -99,7 +107,7 @@ def as_checkpoint(checkpoint, folder, names, schemes):
     known = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     solved = Solved(**known | {"tensors": tensors, "config": config}, found=found)
     schemes = {layer: scheme._replace(transform=transforms.get(layer)) for layer, scheme in schemes.items()}
-    return solved, schemes, Grids(found), forms
+    return solved, schemes, {"grids": Grids(found, "weight"), "inputs": Grids(found, "input"), "reassemblies": forms}
 
 
 def changed(block, checkpoint):

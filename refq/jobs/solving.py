@@ -12,7 +12,7 @@ from refq.files.safetensors import as_float32
 from refq.jobs import solved
 from refq.jobs.figures import six_digits
 from refq.jobs.journal import open_journal
-from refq.jobs.methods.block import Block, Data, advance, finished
+from refq.jobs.methods.block import Block, Data, advance, finished, with_input_grids
 from refq.jobs.methods.recipe import blocks_together
 from refq.jobs.progress import progress
 from refq.jobs.states import States
@@ -94,7 +94,10 @@ def _solve_group(numbers, read, data, settings, calibration, states, tell):
     found = []
     for block in group:
         block = solver.function(block, data, settings, solver.how)
-        found.append(finished(block, settings))
+        block = finished(block, settings)
+        if calibration.activation_range == "tensor":
+            block = with_input_grids(block, data.low, settings)
+        found.append(block)
         if data is not None:
             advance(data.low, found[-1], settings)
     return found

@@ -52,8 +52,8 @@ def steps(*methods, **told):
     return checked(tables, "a test")
 
 
-def calibration(*methods, activations=None, sequences=4, context=24, seed=0, **told):
-    return Calibration(steps(*methods, **told), activations, sequences, context, seed)
+def calibration(*methods, activations=None, sequences=4, context=24, seed=0, activation_range="token", **told):
+    return Calibration(steps(*methods, **told), activations, sequences, context, seed, activation_range)
 
 
 class Seen(NamedTuple):
@@ -87,7 +87,7 @@ def solve(monkeypatch, model, out, asked, options=OPTIONS, engine=refq_fast, run
         patch.setattr(solving, "States", Watched)
         patch.setattr(calibrated, "solve_blocks", solve_blocks)
         patch.setattr(solving.solved, "store", store)
-        text = tiny.TEXT if calibrated.needs_text(asked.steps) else None
+        text = tiny.TEXT if asked.needs_text else None
         assert calibrated.quantize_calibrated(model, out, engine, options, asked, text, run)
     blocks = [block for block in blocks if block.grids]
     return Seen(tokens[0], *(made[:2] or [None, None]), blocks)

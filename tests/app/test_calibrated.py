@@ -123,6 +123,25 @@ def test_resumed_after_any_block(after, model, recipe, whole, tmp_path, monkeypa
     assert os.listdir(tmp_path) == ["out"]
 
 
+def test_static_grids_of_inputs_are_resumed_too(model, tmp_path, monkeypatch):
+    told = ("--method", "gptq", *TEXTS, "--activations", 8, "--activation-range", "tensor", "--group-size", 8)
+    assert run("quantize", model, tmp_path / "whole", *told).exit_code == 0
+    real = solving.solved.store
+
+    def store(*args):
+        real(*args)
+        if args[1].endswith("2"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(solving.solved, "store", store)
+        assert run("quantize", model, tmp_path / "out", *told).exit_code == 130
+    assert run("quantize", model, tmp_path / "out", *told, "--resume").exit_code == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+    name = "model.layers.0.mlp.down_proj.input_scale"
+    assert name in open_checkpoint(tmp_path / "out").tensors
+
+
 @pytest.mark.parametrize("damage", ["truncated", "altered", "gone"])
 def test_a_damaged_block_is_solved_again(damage, model, recipe, whole, tmp_path, monkeypatch):
     def write(*args):
@@ -239,6 +258,10 @@ TOO_LITTLE = {
     ("--method", "qllm", *TEXTS, "--range", "mse"): "correction trains on min-max grids",
     ("--method", "lwc", *TEXTS, "--asymmetric", "--group-size", "tensor"): "lwc trains on min-max grids",
     ("--method", "int8", "--activations", 4, "--bits", 8, "--group-size", "channel"): "it goes with no --activations",
+    ("--method", "rtn", "--activation-range", "tensor"): "it goes with no --activation-range",
+    ("--method", "gptq", *TEXTS, "--activation-range", "tensor"): "--activation-range tensor without --activations",
+    ("--activations", 8, "--activation-range", "tensor"): "--calibration FILE is needed",
+    ("--method", "qllm", *TEXTS, "--activations", 8, "--activation-range", "tensor"): "trains on inputs with a grid a",
     ("--recipe", "nowhere.toml"): "nowhere.toml",
     ("--method", "gptq", "--calibration", "nowhere.txt"): "nowhere.txt",
     ("--method", "gptq", *TEXTS, "--keep", "*_proj"): "nothing is left to quantize",

@@ -10,7 +10,7 @@ from refq.jobs.model import operations, pieces
 from refq.models.llama import llama_block
 from refq.ops.namespace import Replaced
 from refq.training.activations import QuantizedInput
-from refq.transforms.inputs import ReassembledInput, RotatedInput
+from refq.transforms.inputs import ReassembledInput, RotatedInput, rotate_heads
 from refq.transforms.reassembly import Reassembly
 
 PROJECTIONS = tuple(f"self_attn.{name}_proj" for name in "qkvo") + tuple(
@@ -26,12 +26,14 @@ class Block(NamedTuple):
     inputs: dict, layer name -> how its input is altered: a Reassembly, or the stride of a rotation.
     grids: dict, layer name -> (scale, zero_point), each (out or 1, groups, 1), of the layers whose grid is known;
         of a finished block of all that are quantized, and their weights lie on them.
+    input_grids: dict, layer name -> (scale, zero_point), each (1,), of the layers whose input has a static grid.
     """
 
     layer: int
     params: dict
     inputs: dict = {}
     grids: dict = {}
+    input_grids: dict = {}
 
     def name(self, part):
         """The full name of a part, as "self_attn.q_proj"."""
@@ -106,6 +108,29 @@ def finished(block, settings):
     return block.with_weights(weights)._replace(grids=block.grids | grids)
 
 
+def with_input_grids(block, states, settings):
+    """The block with a static grid for the input of each quantized layer: min-max over all that reaches it.
+
+    While it is measured, inputs are on grids a token.
+    """
+    ends, limits = {}, settings.engine.integer_range(settings.activations)
+    for layer, x in observed(block, quantized(block, settings), states, settings):
+        x = transformed(x, block.inputs.get(layer), settings.engine)
+        ends.setdefault(layer, []).extend((x.min(), x.max()))
+    found = {
+        layer: settings.engine.minmax(np.array(values), *limits, symmetric=False, scale_dtype="float16")
+        for layer, values in ends.items()
+    }
+    return block._replace(input_grids=found)
+
+
+def transformed(x, form, engine):
+    """An input as the weight meets it, but for its grid; form: of Block.inputs, or None."""
+    if form is None:
+        return x
+    return engine.reassemble_input(x, form) if isinstance(form, Reassembly) else rotate_heads(x, form, engine)
+
+
 def quantized(block, settings):
     """Names of the layers of the block that are quantized."""
     return [name for name in map(block.name, PROJECTIONS) if name in settings.schemes]
@@ -124,7 +149,7 @@ def altered(block, layer, activations=None):
     """The weight of a layer as a namespace of `operations` understands it."""
     weight, how = block.weight(layer), block.inputs.get(layer)
     if activations is not None:
-        weight = QuantizedInput(weight, activations)
+        weight = QuantizedInput(weight, activations, *block.input_grids.get(layer, ()))
     if how is None:
         return weight
     return ReassembledInput(weight, how) if isinstance(how, Reassembly) else RotatedInput(weight, how)

@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refq.jobs.methods.block import fitted, observed, on_grid
+from refq.jobs.methods.block import fitted, observed, on_grid, transformed
 from refq.jobs.methods.statistics import hessians
-from refq.transforms.inputs import rotate_heads
-from refq.transforms.reassembly import Reassembly
 
 TURNS = (("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj"), ("self_attn.o_proj",))
 TURNS += (("mlp.up_proj", "mlp.gate_proj"), ("mlp.down_proj",))
@@ -30,7 +28,7 @@ def gptq(block, data, settings, how):
             continue
         form = block.inputs.get(layers[0])  # layers of a turn see the same input
         seen = observed(block, layers[:1], data.low, settings)
-        seen = ((layer, _transformed(x, form, settings.engine)) for layer, x in seen)
+        seen = ((layer, transformed(x, form, settings.engine)) for layer, x in seen)
         [hessian] = hessians(seen, settings.engine).values()
         for layer in layers:
             block = _solved(block, layer, hessian, settings, how)
@@ -51,9 +49,3 @@ def _solved(block, layer, hessian, settings, how):
     # once more by the functions of the file: w_hat is on its grid to the last bit
     w_hat = on_grid(engine.to_groups(w_hat, scheme.group_size), grid, limits, engine).reshape(w.shape)
     return block.with_weights({layer: w_hat})._replace(grids=block.grids | {layer: grid})
-
-
-def _transformed(x, form, engine):
-    if form is None:
-        return x
-    return engine.reassemble_input(x, form) if isinstance(form, Reassembly) else rotate_heads(x, form, engine)
