@@ -73,9 +73,14 @@ def squared_error(groups, codebook, index):
 
 
 def nearest(groups, codebook):
-    """Index of the nearest entry, of equal ones the first; float32 differences are exact enough in float64."""
+    """Index of the nearest entry, of equal ones the first: in float64, and where that cannot tell in rationals."""
     distance = np.abs(groups.astype(np.float64)[..., None] - codebook.astype(np.float64)[..., None, :])
-    return distance.argmin(axis=-1).astype(np.uint8)
+    index = distance.argmin(axis=-1).astype(np.uint8)
+    entries = np.broadcast_to(codebook, (*groups.shape[:-1], codebook.shape[-1]))
+    for place in zip(*np.nonzero((distance == distance.min(axis=-1, keepdims=True)).sum(axis=-1) > 1), strict=True):
+        x, table = Fraction(float(groups[place])), [Fraction(float(entry)) for entry in entries[place[:-1]]]
+        index[place] = min(range(len(table)), key=lambda k, x=x, table=table: abs(x - table[k]))
+    return index
 
 
 def least_error(group, k):
