@@ -104,4 +104,5 @@ def _titles(model, text, chosen, activations, found):
     )
     start = f"{name}: what each linear layer costs, quantized alone"
     line = f"{', '.join(how)}; {found.scored} tokens of {source}; all: quantized together"
-    return start, line, f"weights, {chosen.bits} bits", f"inputs, {activations} bits"
+    panels = {"weight": f"weights, {chosen.bits} bits", "input": f"inputs, {activations} bits"}
+    return start, line, *(panels[part] for part in found.parts)

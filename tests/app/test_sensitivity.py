@@ -172,17 +172,18 @@ def test_the_table_has_the_worst_first(tiny):
     assert (set(names[1:8]), set(names[8:])) == (set(PROJECTIONS), {"block 0", "block 1"})
 
 
+@pytest.mark.parametrize("inputs", [(), ("--activations", 8)])
 @pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
-def test_a_picture(suffix, begins, tiny, tmp_path):
+def test_a_picture(suffix, begins, inputs, tiny, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     out = tmp_path / f"picture.{suffix}"
-    result = analyze(tiny, "--activations", 8, "--out", out, "--json")
+    result = analyze(tiny, *inputs, "--out", out, "--json")
     assert result.exit_code == 0, result.stderr
     assert out.read_bytes().startswith(begins)
     assert (tmp_path / "picture.csv").exists()
     first = out.read_bytes()
-    assert analyze(tiny, "--activations", 8, "--out", out).exit_code == 2
-    assert analyze(tiny, "--activations", 8, "--out", out, "--overwrite").exit_code == 0
+    assert analyze(tiny, *inputs, "--out", out).exit_code == 2
+    assert analyze(tiny, *inputs, "--out", out, "--overwrite").exit_code == 0
     assert out.read_bytes() == first
 
 
