@@ -45,7 +45,9 @@ def _written(run):
     options = run["options"] if isinstance(run.get("options"), dict) else {}
     said = {name: _plain(value) for name, value in options.items()}
     keep = options["keep"] if isinstance(options.get("keep"), list) else []
+    steps = _steps(run.get("calibration"))
     words = {
+        "steps": " and ".join(steps),
         "method": said.get("method"),
         "bits": f"bits {said.get('bits')}",
         "group_size": f"{'group' if isinstance(options.get('group_size'), int) else 'per'} {said.get('group_size')}",
@@ -56,8 +58,16 @@ def _written(run):
     }
     affine = options.get("method", "affine") == "affine"
     unused = {"method"} if affine else {"symmetric", "range"}
-    text = ", ".join(words[name] for name in words if name in options.keys() - unused)
+    used = (options.keys() - unused) | ({"steps"} if steps else set())
+    text = ", ".join(words[name] for name in words if name in used)
     return f"refq {_plain(run.get('version'))} {_plain(run.get('command'))}" + (f": {text}" if text else "")
+
+
+def _steps(calibration):
+    """The methods of a recipe, in their order."""
+    steps = calibration.get("steps") if isinstance(calibration, dict) else None
+    found = steps.values() if isinstance(steps, dict) else ()
+    return [_plain(step["method"]) for step in found if isinstance(step, dict) and "method" in step]
 
 
 def _plain(value):

@@ -166,7 +166,7 @@ def calibration_windows(checkpoint, calibration, text):
     """Tokens (sequences, context) of the text, and its digest; None where none is needed."""
     if not calibration.needs_text:
         if text is not None:
-            raise UsageError("--calibration is given, and no step of the recipe looks at a text")
+            raise UsageError("--calibration is given, and no method looks at a text")
         return None, {}
     if text is None:
         raise UsageError("--calibration FILE is needed: a text that looks like what the model will read")

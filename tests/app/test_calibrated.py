@@ -243,7 +243,7 @@ def test_recipes_that_are_none(content, model, tmp_path):
 
 TOO_LITTLE = {
     ("--method", "gptq"): "--calibration FILE is needed",
-    ("--method", "rotation", "--calibration", TEXT): "no step of the recipe looks at a text",
+    ("--method", "rotation", "--calibration", TEXT): "no method looks at a text",
     ("--method", "rtn", "--calibration", TEXT): "--method rtn looks at no text: it goes with no --calibration",
     ("--method", "gptq", *TEXTS, "--sequences", 1000): "tokens; 24024 are needed for that --sequences and --context",
     ("--method", "gptq", *TEXTS, "--context", 1000): "--context 1000; this model takes 2..256",
@@ -381,3 +381,15 @@ def test_every_option_of_the_dry_run(model, recipe, tmp_path):
     assert plan["memory"] > 0
     assert any("input int8 token" in row["format"] for row in plan["tensors"])
     assert os.listdir(tmp_path) == []
+
+
+def test_the_record_in_words(model, recipe, tmp_path):
+    for name, options in {"gptq": ("--method", "gptq"), "recipe": ("--recipe", recipe)}.items():
+        done = run("quantize", model, tmp_path / name, *options, *TEXTS, *GRID)
+        assert done.exit_code == 0, done.stderr
+    said = {name: run("inspect", tmp_path / name).stdout.splitlines() for name in ("gptq", "recipe")}
+    assert "quantize: gptq, bits 4, group 8, asymmetric" in said["gptq"][-1]
+    assert "quantize: rotation and reassembly and correction and gptq, bits 4" in said["recipe"][-1]
+    [there], [made] = ([line.split() for line in lines if "0.mlp.up_proj.weight" in line] for lines in said.values())
+    assert float(there[-1]) > 0
+    assert made[-2:] == ["-", "-"]  # what was prepared is measured against nothing

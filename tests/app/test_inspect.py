@@ -107,6 +107,7 @@ def test_a_record_that_is_not_ours(said, tmp_path):
 def test_a_record_of_another_command(tmp_path):
     write_config(tmp_path)
     hostile = {"command": "\x1b[31m", "options": {"bits": ["\x1b"], "keep": 3, "range": {}}}
+    hostile["calibration"] = {"steps": {"1": {"method": "\x1b"}, "2": {}, "3": 3}}
     said = {"refq": json.dumps({"run": hostile, "figures": {}})}
     save(tmp_path / "model.safetensors", arrays(tmp_path), said)
     result = run("inspect", tmp_path)
