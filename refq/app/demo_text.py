@@ -10,7 +10,7 @@ from refq.jobs.signal import joined
 README = """
 The small LLaMA that refq brings was quantized (PTQ), and its low-bit copies were trained to behave like it (KD-QAT),
 once with nothing frozen and once with the output and value projections frozen at their quantized values (ov-freeze,
-arXiv 2403.18159). All four were compared on stories that none of them was trained on, and on questions about
+arXiv 2403.18159). All were compared on stories that none of them was trained on, and on questions about
 combinations that no story has.
 
 - `text/train.txt`, `text/valid.txt`: stories of the small world, to train and to measure on

@@ -77,6 +77,8 @@ def _checked(out, overwrite):
         raise UsageError(f"--out {out}: a name that ends in .png, .svg or .csv is needed")
     if not os.path.isdir(folder):
         raise UsageError(f"--out {out}: the directory {folder} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out}: the directory {folder} cannot be written")
     paths = {"csv": out} if kind == "csv" else {"csv": f"{stem}.csv", "picture": kind}
     for path in {out, paths["csv"]}:
         if os.path.isdir(path) or (os.path.lexists(path) and not overwrite):
@@ -96,9 +98,10 @@ def _picture():
 
 def _titles(model, text, chosen, activations, found):
     name, source = (os.path.basename(os.path.normpath(path)) for path in (model, text))
+    rest = ", else one scale an output" if chosen.fallback == "channel" else ""
     group = {"channel": "one scale an output", "tensor": "one scale a weight"}
     how = (
-        group.get(chosen.group_size, f"groups of {chosen.group_size}"),
+        group.get(chosen.group_size, f"groups of {chosen.group_size}{rest}"),
         "symmetric" if chosen.symmetric else "asymmetric",
         f"{chosen.range} ranges",
     )

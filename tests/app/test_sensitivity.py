@@ -172,7 +172,7 @@ def test_the_table_has_the_worst_first(tiny):
     assert (set(names[1:8]), set(names[8:])) == (set(PROJECTIONS), {"block 0", "block 1"})
 
 
-@pytest.mark.parametrize("inputs", [(), ("--activations", 8)])
+@pytest.mark.parametrize("inputs", [("--fallback", "channel"), ("--activations", 8)])
 @pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_picture(suffix, begins, inputs, tiny, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
