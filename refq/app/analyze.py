@@ -8,13 +8,13 @@ import time
 import click
 
 from refq.app import distill, options, sensitivity
+from refq.app.pictures import if_installed
 from refq.app.signal_text import findings, losses, short
 from refq.app.table import table
 from refq.errors import UsageError
 from refq.jobs.distillation import Distillation
 from refq.jobs.output import write_whole
 from refq.jobs.plan import Options
-from refq.jobs.progress import say
 from refq.jobs.signal import compare_signals, joined
 from refq.jobs.signal_figures import csv, figures
 
@@ -106,12 +106,13 @@ def _check_out(out, overwrite):
 
 def page_maker():
     """The function that makes the page; None, and a sentence, where its packages are missing."""
-    try:
+
+    def load():
         from refq.app.signal_page import page
-    except ImportError as error:
-        say(f"no page, only numbers and CSV: {error.name} cannot be imported; pip install 'refq[report]' brings it")
-        return None
-    return page
+
+        return page
+
+    return if_installed(load, "no page, only numbers and CSV")
 
 
 def described(teacher, texts, chosen, training, seeds):

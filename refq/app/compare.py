@@ -9,19 +9,16 @@ import click
 from refq import __version__
 from refq.app import options
 from refq.app.compare_runs import Asked, jobs
+from refq.app.pictures import checked_out, if_installed
 from refq.app.table import table
-from refq.errors import UsageError
 from refq.jobs import comparison_table as tables
 from refq.jobs.calibrated import Calibration
 from refq.jobs.comparison import GROUP, NAMES, check_texts, planned
 from refq.jobs.output import write_whole
 from refq.jobs.plan import Options
-from refq.jobs.progress import say
 from refq.jobs.sweep import check_out, run_sweep
 from refq.jobs.sweep_places import aloud
 from refq.jobs.sweep_run import FINISHED
-
-SUFFIXES = ("png", "svg", "csv")
 
 
 class Listed(click.ParamType):
@@ -107,8 +104,9 @@ def command(ctx, model, methods, bits, out, seeds, keep_models, resume, engine, 
     `refq quantize --compare` is the quick look without calibration or activations: nothing is written, and all
     schemes are shown. The plot needs matplotlib: pip install 'refq[report]'.
     """
-    started, (stem, suffix) = time.monotonic(), _checked(out, resume)
-    picture = None if suffix == "csv" else _picture()
+    started, remedy = time.monotonic(), "--resume continues a comparison, and replaces its files"
+    stem, suffix = checked_out(out, ("csv", "md"), resume, remedy)
+    picture = None if suffix == "csv" else if_installed(_picture, "no plot, only the table")
     scored, extra = (values.pop("context"), values.pop("tokens")), ("--engine", engine, "--json")
     extra += ("--threads", str(threads)) if threads else ()
     texts = (values.pop("text"), values.pop("calibration"), values.pop("tasks"))
@@ -139,27 +137,9 @@ def command(ctx, model, methods, bits, out, seeds, keep_models, resume, engine, 
     ctx.exit(1 if failed else 0)
 
 
-def _checked(out, resume):
-    """The path without its suffix, and the suffix; refuses what cannot be written, before any work."""
-    stem, suffix = os.path.splitext(out)
-    kind, folder = suffix.lstrip(".").lower(), os.path.dirname(os.path.abspath(out))
-    if kind not in SUFFIXES:
-        raise UsageError(f"--out {out}: a name that ends in .png, .svg or .csv is needed")
-    if not os.path.isdir(folder):
-        raise UsageError(f"--out {out}: the directory {folder} does not exist")
-    for path in (out, f"{stem}.csv", f"{stem}.md"):
-        if os.path.isdir(path) or (os.path.lexists(path) and not resume):
-            raise UsageError(f"--out {out}: {path} exists; --resume continues a comparison, and replaces its files")
-    return stem, kind
-
-
 def _picture():
-    """The function that draws; None, and a sentence, where its package is missing."""
-    try:
-        from refq.app.compare_plot import picture
-    except ImportError as error:
-        say(f"no plot, only the table: {error.name} cannot be imported; pip install 'refq[report]' brings it")
-        return None
+    from refq.app.compare_plot import picture
+
     return picture
 
 

@@ -7,15 +7,12 @@ import time
 import click
 
 from refq.app import options
+from refq.app.pictures import checked_out, if_installed
 from refq.app.sensitivity_text import text as words
-from refq.errors import UsageError
 from refq.jobs.output import write_whole
 from refq.jobs.plan import Options
-from refq.jobs.progress import say
 from refq.jobs.sensitivity import TOKENS, sensitivity
 from refq.jobs.sensitivity_figures import csv, perplexity, rows
-
-SUFFIXES = ("csv", "png", "svg")
 
 
 @click.command()
@@ -52,8 +49,8 @@ def command(model, text, context, tokens, activations, out, overwrite, rule, eng
     """
     from refq.app.engine import load
 
-    started, paths = time.monotonic(), {} if out is None else _checked(out, overwrite)
-    picture = _picture() if "picture" in paths else None
+    started, paths = time.monotonic(), {} if out is None else _paths(out, overwrite)
+    picture = if_installed(_picture, "no picture, only numbers and CSV") if "picture" in paths else None
     chosen = Options(range=rule, **settings)
     found = sensitivity(model, text, load(engine, threads), chosen, context, tokens, activations)
     figures = rows(found)
@@ -69,30 +66,15 @@ def command(model, text, context, tokens, activations, out, overwrite, rule, eng
     click.echo(json.dumps(report) if as_json else words(report, found.parts))
 
 
-def _checked(out, overwrite):
-    """{"csv": path, "picture": kind of picture if there is one}; refuses what cannot be written, before any work."""
-    stem, suffix = os.path.splitext(out)
-    kind, folder = suffix.lstrip(".").lower(), os.path.dirname(os.path.abspath(out))
-    if kind not in SUFFIXES:
-        raise UsageError(f"--out {out}: a name that ends in .png, .svg or .csv is needed")
-    if not os.path.isdir(folder):
-        raise UsageError(f"--out {out}: the directory {folder} does not exist")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {out}: the directory {folder} cannot be written")
-    paths = {"csv": out} if kind == "csv" else {"csv": f"{stem}.csv", "picture": kind}
-    for path in {out, paths["csv"]}:
-        if os.path.isdir(path) or (os.path.lexists(path) and not overwrite):
-            raise UsageError(f"--out {out}: {path} exists; --overwrite replaces a file")
-    return paths
+def _paths(out, overwrite):
+    """{"csv": path, "picture": kind of picture if there is one}."""
+    stem, kind = checked_out(out, ("csv",), overwrite, "--overwrite replaces a file")
+    return {"csv": out} if kind == "csv" else {"csv": f"{stem}.csv", "picture": kind}
 
 
 def _picture():
-    """The function that draws; None, and a sentence, where its package is missing."""
-    try:
-        from refq.app.sensitivity_plot import picture
-    except ImportError as error:
-        say(f"no picture, only numbers and CSV: {error.name} cannot be imported; pip install 'refq[report]' brings it")
-        return None
+    from refq.app.sensitivity_plot import picture
+
     return picture
 
 
