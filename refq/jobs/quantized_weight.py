@@ -8,10 +8,10 @@ from refq.jobs.layer import pieces
 from refq.jobs.stored import read_weight
 
 
-def quantized_weight(unit, source):
+def quantized_weight(unit, source, errors):
     """The weight of the engine that stands for a tensor; takes what refq.jobs.layer.pieces does."""
     found = {name: [] for name, _, _ in unit.parts}
-    for name, array in pieces(unit, source, []):
+    for name, array in pieces(unit, source, errors):
         found[name].append(array)
     parts = {name: np.concatenate(found[name]).reshape(shape) for name, _, shape in unit.parts}
     tensors = dict.fromkeys(parts, source.checkpoint.tensors[unit.name])

@@ -1,36 +1,20 @@
 """Every scheme on one model: bits per weight, error, and perplexity, of models that are never written."""
 
 import math
-from typing import NamedTuple
-
-import numpy as np
 
 from refq.files.checkpoint import open_checkpoint
+from refq.files.header import DTYPES
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.figures import error_figures, six_digits
-from refq.jobs.layer import Source, pieces
+from refq.jobs.layer import Source
 from refq.jobs.model import load_model
 from refq.jobs.perplexity import check_sizes, cut_windows, score
 from refq.jobs.plan import METHODS, Options, plan_files, plan_schemes
 from refq.jobs.progress import progress
-from refq.jobs.stored import read_weight
+from refq.jobs.quantized_weight import quantized_weight
 from refq.jobs.text import cut_documents, read_documents
 
 GROUP = 32  # of affine grids, where no size is asked for: what quantize takes
-
-
-class Held(NamedTuple):
-    """A quantized layer in memory, for those who read checkpoints."""
-
-    schemes: dict
-    arrays: dict
-    tensors: dict
-
-    def read(self, name):
-        return self.arrays[name]
-
-    def read_rows(self, name, start, stop):
-        return self.arrays[name][start:stop]
 
 
 def compared_options(widths, size=None, keep=()):
@@ -98,13 +82,8 @@ def _quantized(units, source, advance):
     """The figures of one scheme, and the weights that it makes."""
     params, errors, size = {}, [], 0
     for unit in units:
-        parts = {}
-        for name, array in pieces(unit, source, errors):
-            parts.setdefault(name, []).append(array)
-        arrays = {name: np.concatenate(found) for name, found in parts.items()}
-        held = Held({unit.layer: unit.scheme}, arrays, dict.fromkeys(arrays, (source.checkpoint.directory, None)))
-        params[unit.name] = read_weight(held, unit.layer, unit.shape, source.engine)
-        size += sum(array.nbytes for array in arrays.values())
+        params[unit.name] = quantized_weight(unit, source, errors)
+        size += sum(DTYPES[dtype].itemsize * math.prod(shape) for _, dtype, shape in unit.parts)
         advance(math.prod(unit.shape))
     options = source.options
     row = {name: getattr(options, name) for name in ("method", "bits", "group_size", "symmetric")}

@@ -98,7 +98,7 @@ def _weights(units, source):
     found = {}
     with progress(len(units), "layers", "quantizing") as advance:
         for unit in units:
-            found[unit.name] = quantized_weight(unit, source)
+            found[unit.name] = quantized_weight(unit, source, [])
             advance(1)
     return found
 
