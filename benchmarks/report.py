@@ -1,0 +1,156 @@
+"""What a comparison leaves in results/: a dated JSON with every sample, a table and a plot.
+
+A ratio is the median of the pairwise ratios of interleaved rounds, with quartiles. One thread is process CPU time,
+several are wall time. Plots need matplotlib; without it a line says so.
+"""
+
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import statistics
+from typing import NamedTuple
+
+import refq
+from benchmarks.measure import ratio
+from refq.app.info import cpu_name
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")  # Okabe and Ito
+HEAD = ("work", "threads", "peer", "refq", "peer's", "times faster (quartiles)", "goal", "of the limit", "peer's")
+
+
+class Comparison(NamedTuple):
+    """One piece of work done by refq and by a peer."""
+
+    work: str
+    threads: int
+    peer: str  # its name in `versions` of `leave`
+    ours: list  # seconds of each round
+    theirs: list  # of the same rounds
+    amount: float  # of one round, in units
+    unit: str  # "tokens", "GB"
+    goal: float | None = None  # times faster
+    limit: float | None = None  # units a second that the machine allows, with so many threads
+
+
+def leave(name, title, notes, comparisons, packages):
+    """Write results/DATE-name.json, .md and .png, and print the table.
+
+    Parameters
+        name: of the files.
+        title: one line, what is compared.
+        notes: lines below it: sizes, settings, what the limit is.
+        comparisons: list of Comparison.
+        packages: names of distributions whose versions are told, peers first.
+    """
+    machine = {"processor": cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()}
+    versions = {package: importlib.metadata.version(package) for package in (*packages, "numpy", "numba")}
+    versions["refq"] = refq.__version__
+    date, path = datetime.date.today(), RESULTS / f"{datetime.date.today()}-{name}"
+    rows = [each._asdict() | {"times_faster": ratio(each.ours, each.theirs)} for each in comparisons]
+    found = {"title": title, "date": str(date), "machine": machine, "versions": versions, "notes": notes, "rows": rows}
+    path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    table = _table(comparisons)
+    told = ", ".join(f"{package} {version}" for package, version in versions.items())
+    lines = [f"# {title}, {date}", "", f"{machine['processor']}, {machine['cores']} cores; {told}.", *notes]
+    lines += ["One thread: process CPU time; more: wall time. Above 1 refq is faster.", ""]
+    path.with_suffix(".md").write_text("\n".join([*lines, *table]) + "\n", encoding="utf-8")
+    print("\n".join(table))
+    plotted(path.with_suffix(".png"), lambda: _ratios(title, comparisons))
+
+
+def plotted(path, draw):
+    """Write the figure that `draw` gives, where matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        print(f"{path.name} is not drawn: matplotlib is not installed")
+        return
+    from matplotlib import style
+
+    with style.context(["default", {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}]):
+        draw().savefig(path, dpi=160)
+    print(f"{path.parent.name}/{path.name}")
+
+
+def growth(title, axes, curves, roofs):
+    """A figure of speed over size, both logarithmic, with the limits of the machine drawn in.
+
+    Parameters
+        title: one line.
+        axes: labels of size and speed.
+        curves: label -> (sizes, speeds).
+        roofs: label -> (sizes, speeds), the limits.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((7.5, 4.8), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    axis = figure.subplots()
+    for colour, (label, (sizes, speeds)) in zip(COLOURS * 9, curves.items(), strict=False):
+        axis.plot(sizes, speeds, "o-", color=colour, label=label, markersize=4)
+    for mark, (label, (sizes, speeds)) in zip(("--", ":", "-.") * 9, roofs.items(), strict=False):
+        axis.plot(sizes, speeds, mark, color="#222222", label=label, linewidth=1)
+    axis.set(xscale="log", yscale="log", xlabel=axes[0], ylabel=axes[1])
+    axis.set_axisbelow(True)
+    axis.grid(color="#e0e0e0", linewidth=0.8)
+    axis.legend(frameon=False)
+    return figure
+
+
+def _table(comparisons):
+    shown = [column for column, used in zip(HEAD, _used(comparisons), strict=True) if used]
+    lines = [f"| {' | '.join(shown)} |", "|---|" + "---:|" * (len(shown) - 1)]
+    for each in comparisons:
+        middle, low, high = ratio(each.ours, each.theirs)
+        speeds = [each.amount / statistics.median(seconds) for seconds in (each.ours, each.theirs)]
+        cells = [each.work, str(each.threads), each.peer, *(f"{speed:.4g} {each.unit}/s" for speed in speeds)]
+        cells += [f"{middle:.2f} ({low:.2f} to {high:.2f})", f"{each.goal:g}" if each.goal else ""]
+        cells += [f"{speed / each.limit:.0%}" if each.limit else "" for speed in speeds]
+        cells = [cell for cell, used in zip(cells, _used(comparisons), strict=True) if used]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _used(comparisons):
+    goals, limits = (any(getattr(each, field) for each in comparisons) for field in ("goal", "limit"))
+    return [True] * 6 + [goals, limits, limits]
+
+
+def _ratios(title, comparisons):
+    """A line a comparison: how many times faster, with quartiles and the goal; beside it the shares of the limit."""
+    from matplotlib.figure import Figure
+
+    limits = any(each.limit for each in comparisons)
+    figure = Figure((9.5 if limits else 7.5, 1.4 + 0.27 * len(comparisons)), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    axes = figure.subplots(1, 1 + limits, squeeze=False, sharey=True, width_ratios=[2, 1][: 1 + limits])[0]
+    threads = sorted({each.threads for each in comparisons})
+    for y, each in enumerate(comparisons):
+        middle, low, high = ratio(each.ours, each.theirs)
+        colour = COLOURS[threads.index(each.threads)]
+        axes[0].plot([low, high], [y, y], color=colour, linewidth=2)
+        axes[0].plot([middle], [y], "o", color=colour, markersize=6)
+        if each.goal:
+            axes[0].plot([each.goal], [y], "|", color="#222222", markersize=13)
+        if each.limit:
+            shares = (each.amount / statistics.median(s) / each.limit for s in (each.ours, each.theirs))
+            for share, look in zip(shares, ({"color": colour}, {"color": colour, "fillstyle": "none"}), strict=True):
+                axes[1].plot([share], [y], "o", markersize=6, **look)
+    names = [f"{each.work}, {each.threads} thread{'s' * (each.threads > 1)}, {each.peer}" for each in comparisons]
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    axes[0].axvline(1, color="#666666", linewidth=1)
+    axes[0].set(xscale="log", xlabel="times faster than the peer (stroke: goal)")
+    ends = [value for each in comparisons for value in (*ratio(each.ours, each.theirs), each.goal or 1)]
+    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if min(ends) / 2 < t < max(ends) * 2]
+    axes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[0].minorticks_off()
+    if limits:
+        axes[1].set(xlim=(0, 1.05), xlabel="share of the limit (hollow: the peer)")
+    for axis in axes:
+        axis.grid(axis="x", color="#e0e0e0", linewidth=0.8)
+        axis.set_axisbelow(True)
+    return figure
