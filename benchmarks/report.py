@@ -149,7 +149,7 @@ def _ratios(title, comparisons):
     axes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[0].minorticks_off()
     if limits:
-        axes[1].set(xlim=(0, 1.05), xlabel="share of the limit (hollow: the peer)")
+        axes[1].set(xlim=(0, 1.05), xlabel="share of the limit\n(hollow: the peer)")
     for axis in axes:
         axis.grid(axis="x", color="#e0e0e0", linewidth=0.8)
         axis.set_axisbelow(True)
