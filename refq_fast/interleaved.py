@@ -86,7 +86,8 @@ def product(x, weight):
     y = np.empty((rows if few else -(-rows // ROWS) * ROWS, len(weight.codes) * LANES), np.float32)
     if few:
         turned = np.zeros((rows, words * 8), np.float32)
-        _turn_rows(x, turned)
+        for row in range(rows):
+            turn_row(x[row], turned[row])
         if weight.codes.size < SMALL:
             _few_rows_of(*weight[1:], turned, y, 0, len(weight.codes))
         else:
@@ -125,16 +126,15 @@ def _interleave(packed, flip, codes):
 
 
 @serial
-def _turn_rows(x, turned):
+def turn_row(x, turned):
     """Each number times 16**-i, i = its place in half a word."""
-    for row in range(x.shape[0]):
-        for k in range(x.shape[1]):
-            turned[row, k] = x[row, k] * _place(k)
+    for k in range(len(x)):
+        turned[k] = x[k] * _place(k)
 
 
 @parallel
 def _turn_blocks(x, turned):
-    """As _turn_rows, and the ROWS numbers of a block side by side."""
+    """As turn_row, and the ROWS numbers of a block side by side."""
     for block in prange(turned.shape[0]):
         for i in range(min(ROWS, x.shape[0] - block * ROWS)):
             for k in range(x.shape[1]):
@@ -158,11 +158,11 @@ def _few_rows_of(codes, scale, zero_point, x, y, first, last):
     for tile in range(first, last):
         zero = zero_point[tile % len(zero_point)]
         for row in range(len(x)):
-            _dot(codes[tile], scale[tile], zero, x[row], y[row], tile * LANES)
+            dot(codes[tile], scale[tile], zero, x[row], y[row], tile * LANES)
 
 
 @serial
-def _dot(codes, scale, zero_point, x, y, at):
+def dot(codes, scale, zero_point, x, y, at):
     """LANES dot products: a tile with one row of x; four sums at a time, so that additions do not wait for another."""
     sixteen, nothing = splat(np.float32(16)), splat(np.float32(0))
     step = codes.size // scale.size

@@ -216,7 +216,7 @@ def add_scaled(context, sums, a, values):
 
 @intrinsic
 def to_floats(context, value):
-    """Words below 2**31 as float32."""
+    """Words, two's complement, as float32."""
 
     def generate(context, builder, signature, args):
         return builder.sitofp(args[0], floats.llvm)
@@ -248,6 +248,9 @@ _operator(operator.add, floats, "fadd")
 _operator(operator.sub, floats, "fsub")
 _operator(operator.mul, floats, "fmul")
 _operator(operator.truediv, floats, "fdiv")
+_operator(operator.add, words, "add")
+_operator(operator.sub, words, "sub")
+_operator(operator.mul, words, "mul")
 _operator(operator.and_, words, "and_")
 _operator(operator.rshift, words, "lshr")
 
@@ -300,7 +303,9 @@ def _fma_rows(builder, sums, a, factors):
 
 
 def _from_half(builder, value):
-    """float16 bits to float32: the fields moved into place, then the exponent's bias corrected by 2**112."""
+    """float16 bits to float32: an instruction, or the fields moved into place and the bias corrected by 2**112."""
+    if has("f16c"):
+        return builder.fpext(builder.bitcast(value, ir.VectorType(ir.HalfType(), LANES)), floats.llvm)
     kind = words.llvm
 
     def constant(number):

@@ -8,10 +8,101 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, broadcast, floats, has, pointer, words
+from refq_fast.simd import LANES, broadcast, floats, has, pointer, vector_at, words
 
-I32, PAIRS = ir.IntType(32), ir.VectorType(ir.IntType(16), 2 * LANES)
+I8, I32, PAIRS = ir.IntType(8), ir.IntType(32), ir.VectorType(ir.IntType(16), 2 * LANES)
 HAS_DOTS = has("avx512vnni") and (LANES == 16 or has("avx512vl")) or LANES == 8 and has("avxvnni")
+
+
+@intrinsic
+def zero_words(context):
+    """0 in all lanes."""
+
+    def generate(context, builder, signature, args):
+        return context.get_constant_null(words)
+
+    return words(), generate
+
+
+@intrinsic
+def splat_word(context, number):
+    """An int32 in all lanes."""
+
+    def generate(context, builder, signature, args):
+        return broadcast(builder, args[0], words)
+
+    return words(types.int32), generate
+
+
+@intrinsic
+def load_integers(context, array, index):
+    """array[index : index + LANES] as words, of a flat array of int8 or int16."""
+
+    def generate(context, builder, signature, args):
+        value = vector_at(builder, pointer(context, builder, signature, args), ir.IntType(array.dtype.bitwidth))
+        return builder.sext(value, words.llvm)
+
+    return words(array, types.intp), generate
+
+
+@intrinsic
+def dots(context, sums, w, number):
+    """sums + the four unsigned bytes of w times the signed ones of an int32."""
+
+    def generate(context, builder, signature, args):
+        return _dots(builder, args[0], args[1], broadcast(builder, args[2], words))
+
+    return words(words, words, types.int32), generate
+
+
+@intrinsic
+def rint(context, value):
+    """The nearest integers of floats, ties to the even ones, as floats."""
+
+    def generate(context, builder, signature, args):
+        name, kind = f"llvm.rint.v{LANES}f32", ir.FunctionType(floats.llvm, [floats.llvm])
+        return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), args)
+
+    return floats(floats), generate
+
+
+@intrinsic
+def to_words(context, value):
+    """Integers that are floats, below 2**31 in size, as words in two's complement."""
+
+    def generate(context, builder, signature, args):
+        return builder.fptosi(args[0], words.llvm)
+
+    return words(floats), generate
+
+
+@intrinsic
+def store_even_odd(context, array, index, value):
+    """array[index : index + LANES] = the lowest bytes of value: of each eight the even ones, then the odd ones."""
+
+    def generate(context, builder, signature, args):
+        lanes = [first + i for first in range(0, LANES, 8) for i in (0, 2, 4, 6, 1, 3, 5, 7)]
+        least = builder.trunc(args[2], ir.VectorType(I8, LANES))
+        turned = builder.shuffle_vector(least, least, ir.Constant(ir.VectorType(I32, LANES), lanes))
+        at = builder.bitcast(pointer(context, builder, signature, args), turned.type.as_pointer())
+        builder.store(turned, at).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
+def prefetch(context, array, index):
+    """Tell the processor that array[index] will be read soon; the place may lie beyond the array."""
+
+    def generate(context, builder, signature, args):
+        at = builder.bitcast(pointer(context, builder, signature, args), I8.as_pointer())
+        name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [at.type, I32, I32, I32])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(function, [at, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 @intrinsic

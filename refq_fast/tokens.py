@@ -36,11 +36,17 @@ def codes(x, bits, symmetric, zero, dtype):
 @serial
 def fitted(x, grid, symmetric):
     """minmax of one row: scale, zero point, and the width that must not overflow."""
-    qmin, qmax, steps, smallest = grid
-    lo = hi = qmin - qmin
+    lo = hi = grid[0] - grid[0]
     for v in x:
         lo = min(lo, v)
         hi = max(hi, v)
+    return over(lo, hi, grid, symmetric)
+
+
+@serial
+def over(lo, hi, grid, symmetric):
+    """As fitted, of a row that reaches from lo, at most 0, to hi, at least 0."""
+    qmin, qmax, steps, smallest = grid
     if lo == hi:
         return qmax / qmax, lo if symmetric else qmin, lo
     width = max(-lo, hi) if symmetric else hi - lo
