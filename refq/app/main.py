@@ -25,6 +25,8 @@ VERBS = {
     "analyze": "Look inside a model: its sensitive layers, its gradients.",
     "plot": "Draw the weights of a model, and what codebooks keep of them.",
     "generate": "Continue a prompt.",
+    "export": "Write a quantized model as other programs have it.",
+    "import": "Take a model that another program quantized.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
     "pretrain": "Train the small LLaMA of the package anew.",
     "info": "Describe this installation, for bug reports.",

@@ -8,7 +8,13 @@ import numpy as np
 from refq.errors import CheckpointError, FormatError
 from refq.files.compressed_tensors import FLOATS
 from refq.files.config import read_config
-from refq.files.quantization import attention_of, packed_tensors, parse_quantization_config, weights_stem
+from refq.files.quantization import (
+    attention_of,
+    packed_tensors,
+    parse_quantization_config,
+    quantized_layers,
+    weights_stem,
+)
 from refq.files.reassembled import stored_shape
 from refq.files.safetensors import opened, read_rows, read_tensor
 from refq.files.shards import find_tensors, identity
@@ -77,7 +83,7 @@ def open_checkpoint(directory):
         schemes = parse_quantization_config(config["quantization"], layers, path)
     config |= attention_of(config["quantization"], path)._asdict()
     found, metadata, identities = find_tensors(directory, weights_stem(config["quantization"]))
-    expected = {}
+    schemes, expected = quantized_layers(schemes, found, path), {}
     for name, shape in shapes.items():
         scheme = schemes.get(name.removesuffix(".weight"))
         layer = packed_tensors(name.removesuffix(".weight"), shape, scheme, path) if scheme else {name: (FLOATS, shape)}

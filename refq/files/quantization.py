@@ -1,8 +1,14 @@
 """The formats of quantized layers, told apart by `quant_method`: what all other files ask about any of them."""
 
-from refq.files import codebook, compressed_tensors, reassembled
+from refq.errors import FormatError
+from refq.files import codebook, compressed_tensors, gptq, reassembled
 from refq.files.reassembled import Attention
 from refq.files.shards import STEM
+from refq.files.strict import shown
+
+_BY_METHOD = {form.METHOD: form for form in (codebook, reassembled, gptq)}
+_BY_SCHEME = {codebook.Codebooks: codebook, gptq.Gptq: gptq}
+_MARKS = {gptq.Gptq: gptq.MARK}  # of formats whose tensors say which layers are quantized
 
 
 def quantization_config(schemes, ignore, attention=Attention()):  # noqa: B008 (immutable)
@@ -39,14 +45,28 @@ def parse_quantization_config(raw, shapes, path="quantization_config"):
         shapes: linear layer -> (N, K) of its weight, lm_head among them unless it is tied.
         path: how messages call the file.
     Returns
-        dict, layer name -> Scheme of compressed_tensors, or Codebooks of codebook, in the order of shapes.
+        dict, layer name -> Scheme of compressed_tensors, Codebooks of codebook or Gptq of gptq, in the order of shapes.
     Raises
         FormatError: another method, or a setting we do not support.
     """
-    own = {form.METHOD: form for form in (codebook, reassembled)}.get(_method(raw))
-    if own:
-        return own.parse_quantization_config(raw, shapes, path)
+    if _method(raw) in _BY_METHOD:
+        return _BY_METHOD[_method(raw)].parse_quantization_config(raw, shapes, path)
     return compressed_tensors.parse_quantization_config(raw, list(shapes), path)
+
+
+def quantized_layers(schemes, found, path="quantization_config"):
+    """Of parsed schemes those of layers that are quantized, where only the tensors say which these are.
+
+    Parameters
+        schemes: layer name -> scheme, of parse_quantization_config.
+        found: names of all tensors.
+    """
+    marks = {name: _MARKS.get(type(scheme)) for name, scheme in schemes.items()}
+    kept = {name: schemes[name] for name, mark in marks.items() if mark is None or f"{name}.{mark}" in found}
+    if any(marks.values()) and not kept:
+        mark = next(iter(marks.values()))
+        raise FormatError(f"{path}: no linear layer has a tensor {mark}; {shown(next(iter(marks)))}.{mark} is one")
+    return kept
 
 
 def attention_of(raw, path="quantization_config"):
@@ -56,13 +76,12 @@ def attention_of(raw, path="quantization_config"):
 
 def weights_stem(raw):
     """Of the names of the weight files, by the `quantization_config` of config.json, or None."""
-    return {form.METHOD: form.STEM for form in (codebook, reassembled)}.get(_method(raw), STEM)
+    return getattr(_BY_METHOD.get(_method(raw)), "STEM", STEM)
 
 
 def packed_tensors(name, shape, scheme, path="quantization_config"):
     """The tensors that stand for `name`.weight: name -> (dtypes that may stand there, shape)."""
-    form = codebook if isinstance(scheme, codebook.Codebooks) else reassembled
-    return form.packed_tensors(name, shape, scheme, path)
+    return _BY_SCHEME.get(type(scheme), reassembled).packed_tensors(name, shape, scheme, path)
 
 
 def scheme_text(scheme):
@@ -75,10 +94,14 @@ def scheme_text(scheme):
     'int4 channel asym, input int8 token, rotated'
     >>> scheme_text(codebook.Codebooks(3, "tensor", None, "kmeans"))
     'index3 tensor kmeans'
+    >>> scheme_text(gptq.Gptq(4, True, "group", 128, 1))
+    'int4 128 sym, gptq'
     """
     size = scheme.group_size or scheme.strategy
     if isinstance(scheme, codebook.Codebooks):
         return f"index{scheme.bits} {size} {scheme.made_by}"
+    if type(scheme) in _MARKS:
+        return f"int{scheme.bits} {size} {'sym' if scheme.symmetric else 'asym'}, {_BY_SCHEME[type(scheme)].METHOD}"
     inputs = f", input int{scheme.inputs.bits} {scheme.inputs.strategy}" if scheme.inputs else ""
     return f"int{scheme.bits} {size} {'sym' if scheme.symmetric else 'asym'}{inputs}{_transform_text(scheme)}"
 

@@ -2,6 +2,7 @@
 
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
 from refq.grids.codebook import codebook_dequantize, codebook_quantize
+from refq.grids.gptq_words import pack_gptq, pack_gptq_zeros, unpack_gptq, unpack_gptq_zeros
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.lookup import codebook_lookup, codebook_lookup_vjp
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
@@ -26,4 +27,8 @@ __all__ = [
     "unpack_codes",
     "pack_compressed_tensors",
     "unpack_compressed_tensors",
+    "pack_gptq",
+    "unpack_gptq",
+    "pack_gptq_zeros",
+    "unpack_gptq_zeros",
 ]

@@ -48,7 +48,7 @@ def pieces(unit, source, errors):
     """
     write = indexed if isinstance(unit.scheme, Codebooks) else _quantized
     try:
-        yield from (_copied if unit.scheme is None else write)(unit, source, errors)
+        yield from (copied if unit.scheme is None else write)(unit, source, errors)
     except GridError as error:
         file, _ = source.checkpoint.tensors[unit.name]
         raise CheckpointError(f"{file}: tensor {unit.name}: {error}") from error
@@ -69,7 +69,8 @@ def check_scales(units, largest, checkpoint, options):
             collections.deque(pieces(unit, Source(checkpoint, refq, options), []), maxlen=0)
 
 
-def _copied(unit, source, _):
+def copied(unit, source, _):
+    """(name, rows) of a tensor that stays as it is; takes what pieces does."""
     for start, stop in row_chunks(unit.shape):
         yield unit.name, source.checkpoint.read_rows(unit.name, start, stop)
 

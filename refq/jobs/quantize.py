@@ -137,24 +137,34 @@ def begin(room, record, resume):
 
 def write_small_files(checkpoint, schemes, shards, model, digests, attention=Attention()):  # noqa: B008 (immutable)
     """All that a model directory has beside its weights, into the directory `model`."""
-    for name in carried(checkpoint.directory):
-        output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
     kept = ["lm_head", *(name for name in linear_names(checkpoint.config) if name not in schemes)]
     quantization = quantization_config(schemes, kept, attention)
-    single, index_name = weight_files(weights_stem(quantization))
+    raw = write_beside(checkpoint, weights_stem(quantization), shards, model, digests)
+    raw |= {"dtype": "float32", "quantization_config": quantization}
+    if raw.get("tie_word_embeddings") and not checkpoint.config["tie_word_embeddings"]:
+        raw["tie_word_embeddings"] = False  # a rotated model has a head of its own
+    write_pretty(os.path.join(model, "config.json"), raw)  # last: without it nothing loads
+
+
+def write_beside(checkpoint, stem, shards, model, digests):
+    """The files that a model has whatever its weights are, and the index of these, into the directory `model`.
+
+    Returns
+        config: of config.json, still to be written: a dict without what is said of the weights.
+    """
+    for name in carried(checkpoint.directory):
+        output.write_file(os.path.join(model, name), read_small(checkpoint.directory, name, digests[name]))
+    single, index_name = weight_files(stem)
     if list(shards) != [single]:
         places = {part[0]: file for file, (units, _) in shards.items() for unit in units for part in unit.parts}
         total = sum(layout.size - layout.header for _, layout in shards.values())
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
-        output.write_file(os.path.join(model, index_name), _pretty(index))
+        write_pretty(os.path.join(model, index_name), index)
     path = os.path.join(checkpoint.directory, "config.json")
     raw = parse_json(read_small(checkpoint.directory, "config.json", digests["config.json"]), path, CheckpointError)
-    raw.pop("torch_dtype", None)
-    raw |= {"dtype": "float32", "quantization_config": quantization}
-    if raw.get("tie_word_embeddings") and not checkpoint.config["tie_word_embeddings"]:
-        raw["tie_word_embeddings"] = False  # a rotated model has a head of its own
-    output.write_file(os.path.join(model, "config.json"), _pretty(raw))  # last: without it nothing loads
+    return {key: value for key, value in raw.items() if key != "torch_dtype"}
 
 
-def _pretty(value):
-    return (json.dumps(value, indent=2) + "\n").encode()
+def write_pretty(path, value):
+    """JSON for people, too."""
+    output.write_file(path, (json.dumps(value, indent=2) + "\n").encode())

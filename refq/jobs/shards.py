@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from refq.files.quantization import packed_tensors
 from refq.files.safetensors import header_bytes
 from refq.jobs import output
 from refq.jobs.figures import WIDEST, error_figures, six_digits
@@ -29,36 +30,46 @@ def metadata(record, figures):
     return {"format": "pt", "refq": canonical({"run": record, "figures": figures})}
 
 
-def write_shards(room, shards, source, record, done):
+def write_shards(room, shards, source, record, done, pieces=pieces, doing="quantizing"):
     """Write every weight file into `room`/model.
 
     Parameters
         room: the directory that output.claim gave.
         shards: what plan_shards gave.
-        source: Source.
+        source: Source, or what else has a checkpoint and what pieces needs.
         record: the run record.
         done: tensor name -> journal line of a killed run.
+        pieces: who makes the bytes of a unit, see refq.jobs.layer.
+        doing: what the progress says.
     """
     total = sum(map(os.path.getsize, source.checkpoint.files))
-    with open_journal(os.path.join(room, "journal")) as journal, progress(total, "B", "quantizing") as advance:
+    with open_journal(os.path.join(room, "journal")) as journal, progress(total, "B", doing) as advance:
         for name, (units, layout) in shards.items():
             with output.allocated(os.path.join(room, "model", name), layout.size) as file:
                 figures = {}
                 for unit in units:
                     line = done.get(unit.name)
                     if line is None or line["sha256"] != _digest(file, unit, layout.spans):
-                        line = _write_unit(file, unit, layout.spans, source)
+                        line = _write_unit(file, unit, layout.spans, pieces(unit, source, errors := []), errors)
                         append(journal, line)
                     figures |= {unit.layer: line["figures"]} if unit.scheme else {}
-                    _, info = source.checkpoint.tensors[unit.name]
-                    advance(info.end - info.start)
+                    advance(_stored(source.checkpoint, unit))
                 output.write(file, header_bytes(layout.entries, metadata(record, figures), layout.header), 0)
                 os.fsync(file)
 
 
-def _write_unit(file, unit, spans, source):
-    digest, errors, ends = hashlib.sha256(), [], {}
-    for part, array in pieces(unit, source, errors):
+def _stored(checkpoint, unit):
+    """Bytes that stand for the tensor of a unit in the checkpoint it is read from."""
+    scheme = checkpoint.schemes.get(unit.layer) if unit.name.endswith(".weight") else None
+    parts = packed_tensors(unit.layer, unit.shape, scheme) if scheme else [unit.name]
+    infos = (checkpoint.tensors[name][1] for name in parts)
+    return sum(info.end - info.start for info in infos)
+
+
+def _write_unit(file, unit, spans, parts, errors):
+    """Write the (name, array) of `parts`, which fills `errors` on the way; gives the line of the journal."""
+    digest, ends = hashlib.sha256(), {}
+    for part, array in parts:
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         start = ends.get(part, spans[part][0])
         output.write(file, data, start)

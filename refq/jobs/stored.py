@@ -3,12 +3,12 @@
 import numpy as np
 
 from refq import checks
-from refq.errors import CheckpointError, FormatError
-from refq.files.checkpoint import check_finite
 from refq.files.codebook import Codebooks
-from refq.files.reassembled import stored_shape
-from refq.files.safetensors import as_float32
 from refq.jobs.plan import row_chunks
+from refq.jobs.stored_grid import read_floats as read_floats
+from refq.jobs.stored_grid import read_grid, told
+from refq.transforms.inputs import ReassembledInput
+from refq.transforms.reassembly import Reassembly
 
 CODES = 2**20  # unpacked at a time
 
@@ -16,23 +16,31 @@ CODES = 2**20  # unpacked at a time
 def read_weight(checkpoint, layer, shape, engine):
     """engine.PackedWeight, or engine.CodebookWeight, of a layer whose weight has this shape in the float model.
 
+    Where the columns are in another order than the inputs it is in a ReassembledInput, which puts these into theirs.
+
     Raises
-        FileError: a scale or entry that is not finite, a scale of 0, a bit after the last code.
+        FileError: what read_grid refuses; an entry that is not finite, a bit after the last index.
     """
     scheme = checkpoint.schemes[layer]
-    shape = stored_shape(shape, scheme)
     if isinstance(scheme, Codebooks):
         index = _index(checkpoint, layer, shape, 0, shape[0])
         return engine.CodebookWeight(index, read_floats(checkpoint, f"{layer}.weight_codebook"), scheme.bits)
-    packed = [engine.pack_codes(codes, scheme.bits) for codes in _in_chunks(checkpoint, layer, shape, engine)]
-    return engine.PackedWeight(np.concatenate(packed), *_grid(checkpoint, layer, shape[0], engine), scheme.bits)
+    grid = read_grid(checkpoint, layer, shape, engine)
+    packed = np.concatenate([engine.pack_codes(codes, scheme.bits) for codes in _in_chunks(grid, shape)])
+    weight = engine.PackedWeight(packed, grid.scale, grid.zero_point, scheme.bits)
+    return weight if grid.order is None else ReassembledInput(weight, in_order(grid.order))
+
+
+def in_order(inputs):
+    """The Reassembly that only puts inputs into an order."""
+    ones = np.ones(len(inputs), np.int32)
+    return Reassembly(inputs, ones, ones)
 
 
 def read_codes(checkpoint, layer, shape, engine):
     """Codes int8 (N, K) and scale float32 (N, 1), as llm_int8_matmul takes them, of a layer with a scale a row."""
-    codes = [codes.astype(np.int8) for codes in _in_chunks(checkpoint, layer, shape, engine)]
-    scale, _ = _grid(checkpoint, layer, shape[0], engine)
-    return np.concatenate(codes), scale
+    grid = read_grid(checkpoint, layer, shape, engine)
+    return np.concatenate([codes.astype(np.int8) for codes in _in_chunks(grid, shape)]), grid.scale
 
 
 def weight_rows(checkpoint, layer, shape, engine):
@@ -47,60 +55,29 @@ def weight_rows(checkpoint, layer, shape, engine):
             groups = engine.to_groups(index, shape[1] // codebook.shape[1])
             yield start, engine.codebook_lookup(groups, tables).reshape(index.shape)
         return
-    scale, zero_point = _grid(checkpoint, layer, shape[0], engine)
+    grid = read_grid(checkpoint, layer, shape, engine)
     for start, stop in row_chunks(shape):
-        codes = _codes(checkpoint, layer, stored_shape(shape, scheme), start, stop, engine)
-        q = engine.to_groups(codes, scheme.group_size)
-        rows = engine.dequantize(q, scale[start:stop, :, None], zero_point[start:stop, :, None])
-        yield start, rows.reshape(len(q), -1)
+        yield start, dequantized(grid, start, stop, engine)
 
 
-def read_floats(checkpoint, name):
-    """A float tensor as float32; NaN and infinity are refused."""
-    return as_float32(check_finite(checkpoint.read(name), name, checkpoint.tensors[name][0]))
+def dequantized(grid, start, stop, engine):
+    """Rows of the weight of a Grid in the order of the inputs, float32."""
+    codes = grid.codes(start, stop)
+    q = engine.to_groups(codes, grid.columns // grid.scale.shape[1])
+    rows = engine.dequantize(q, *(part[start:stop, :, None] for part in (grid.scale, grid.zero_point)))
+    rows = rows.reshape(len(q), -1)
+    return rows if grid.order is None else rows[:, np.argsort(grid.order)]
 
 
 def _index(checkpoint, layer, shape, start, stop):
     """Packed rows of an index."""
     name = f"{layer}.weight_index"
     packed = checkpoint.read_rows(name, start, stop)
-    _told(checkpoint, name, checks.unused_bits, packed, shape[1] * checkpoint.schemes[layer].bits)
+    told(checkpoint, name, checks.unused_bits, packed, shape[1] * checkpoint.schemes[layer].bits)
     return packed
 
 
-def _in_chunks(checkpoint, layer, shape, engine):
+def _in_chunks(grid, shape):
     step = max(1, CODES // shape[1])
     for start in range(0, shape[0], step):
-        yield _codes(checkpoint, layer, shape, start, min(start + step, shape[0]), engine)
-
-
-def _codes(checkpoint, layer, shape, start, stop, engine):
-    name = f"{layer}.weight_packed"
-    words, bits = checkpoint.read_rows(name, start, stop), checkpoint.schemes[layer].bits
-    return _told(checkpoint, name, engine.unpack_compressed_tensors, words, bits, shape[1])
-
-
-def _grid(checkpoint, layer, rows, engine):
-    """scale float32, finite and not 0, and zero_point int32 of a quantized layer, both (rows, groups)."""
-    scheme, name = checkpoint.schemes[layer], f"{layer}.weight_scale"
-    scale = read_floats(checkpoint, name)
-    if not scale.all():
-        raise CheckpointError(
-            f"{checkpoint.tensors[name][0]}: tensor {name} holds 0; every scale must be another number"
-        )
-    zero_point, name = np.zeros(1, np.int32), f"{layer}.weight_zero_point"
-    if not scheme.symmetric and scheme.strategy == "tensor":
-        zero_point = checkpoint.read(name).astype(np.int32)
-    elif not scheme.symmetric:  # packed down the rows
-        words = np.ascontiguousarray(checkpoint.read(name).T)
-        zero_point = _told(checkpoint, name, engine.unpack_compressed_tensors, words, scheme.bits, rows).T
-    shape = np.broadcast_shapes(scale.shape, (rows, 1))
-    return (np.ascontiguousarray(np.broadcast_to(value, shape)) for value in (scale, zero_point))
-
-
-def _told(checkpoint, name, function, *arguments):
-    """function(*arguments); what is wrong with the bits is told with file and tensor."""
-    try:
-        return function(*arguments)
-    except FormatError as error:
-        raise FormatError(f"{checkpoint.tensors[name][0]}: tensor {name}: {error}") from None
+        yield grid.codes(start, min(start + step, shape[0]))

@@ -1,0 +1,59 @@
+"""refq export: a quantized model in the format of another program."""
+
+import json
+import time
+
+import click
+
+from refq.app import engine as engines
+from refq.app import options
+from refq.app.signals import resumable
+from refq.app.table import table
+from refq.jobs.export import export_model
+from refq.jobs.formats import DIRECTORIES
+
+requantize = click.option(
+    "--requantize",
+    is_flag=True,
+    help="Give another grid to layers whose own the format cannot hold; prints the errors.",
+)
+
+
+@click.command("export")
+@options.model
+@click.argument("out", type=click.Path())
+@click.option("--to", "name", type=click.Choice(list(DIRECTORIES)), required=True, help="The format of OUT.")
+@requantize
+@options.engine
+@options.threads
+@options.resume
+@options.overwrite
+@options.as_json
+def command(model, out, name, requantize, engine, threads, resume, overwrite, as_json):
+    """Write the quantized MODEL into the new directory OUT, in the format of another program.
+
+    Codes, scales and zero points stay the same, and are compared after reading OUT back. A layer that the format
+    cannot hold is refused, with the rule that it breaks.
+    """
+    write(model, out, engine, threads, (name, DIRECTORIES[name], requantize, resume, overwrite), as_json)
+
+
+def write(model, out, engine, threads, asked, as_json):
+    """Run an export, and print what it did."""
+    started = time.monotonic()
+    with resumable(out):
+        report = export_model(model, out, engines.load(engine, threads), *asked)
+    report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
+    click.echo(json.dumps(report) if as_json else _text(report))
+
+
+def _text(report):
+    lines, new = [], report["requantized"]
+    if new:
+        rows = [(layer, found["sqnr_db"], found["max_error"], report["why"][layer]) for layer, found in new.items()]
+        lines = [table(("requantized", "dB", "largest error", "because"), rows), ""]
+    counts = f"{report['codes']} codes and {report['numbers']} scales and zero points of {report['layers']} layers"
+    kept = f"{report['layers'] - len(new)} layers lossless, {len(new)} requantized" if new else "lossless"
+    lines.append(f"{kept}: {counts} are read back as they were meant")
+    end = f"written in {report['seconds']:.1f} s" if report["written"] else "complete already, nothing written"
+    return "\n".join([*lines, f"{report['out']}: {end}"])

@@ -1,0 +1,25 @@
+"""refq import: a model that another program quantized, in the format of refq quantize."""
+
+import click
+
+from refq.app import options
+from refq.app.export import requantize, write
+from refq.jobs.formats import OURS
+
+
+@click.command("import")
+@click.argument("model", metavar="DIR", type=options.DIRECTORY)
+@click.argument("out", type=click.Path())
+@requantize
+@options.engine
+@options.threads
+@options.resume
+@options.overwrite
+@options.as_json
+def command(model, out, requantize, engine, threads, resume, overwrite, as_json):
+    """Write the model DIR, which another program quantized, into the new directory OUT, as `refq quantize` does.
+
+    Codes, scales and zero points stay the same, and are compared after reading OUT back. Columns in another order than
+    the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads.
+    """
+    write(model, out, engine, threads, ("refq", OURS, requantize, resume, overwrite), as_json)

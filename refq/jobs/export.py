@@ -1,0 +1,150 @@
+"""A quantized model to the directory of another format: the same codes, unless asked otherwise."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from refq import __version__
+from refq.errors import CheckpointError, RefqError
+from refq.files.checkpoint import linear_names, open_checkpoint
+from refq.files.quantization import weights_stem
+from refq.jobs import output
+from refq.jobs.export_plan import plan_export, plan_units
+from refq.jobs.figures import sums
+from refq.jobs.inputs import check_inputs
+from refq.jobs.layer import copied
+from refq.jobs.plan import row_chunks
+from refq.jobs.progress import WORTH_SAYING, progress, say, size
+from refq.jobs.quantize import begin, bytes_needed, is_finished, write_beside, write_pretty
+from refq.jobs.regrid import grid_for
+from refq.jobs.shards import plan_shards, write_shards
+from refq.jobs.stored import dequantized
+from refq.jobs.stored_grid import read_grid
+
+
+class Exported(NamedTuple):
+    """What the pieces of an export are made of.
+
+    plan: layer name -> Planned.
+    """
+
+    checkpoint: object
+    engine: object
+    target: object
+    plan: dict
+
+
+def export_model(model, out, engine, name, target, requantize=False, resume=False, overwrite=False):
+    """Write a quantized model as another format has it, read that back, and compare every code and number.
+
+    Parameters
+        model: directory of a model with affine grids, in any format that open_checkpoint knows.
+        out: the directory to write; it appears when it is whole and compared.
+        engine: refq or refq_fast.
+        name, target: the format, of refq.jobs.formats.
+        requantize: bool; a layer whose grid the format cannot hold gets another one.
+        resume, overwrite: as quantize_model takes them.
+    Returns
+        report: dict "written"; "layers", "codes", "numbers" (scales and zero points) that were compared; "requantized",
+            layer -> figures of the error, and "why", layer -> the rule.
+    Raises
+        UsageError: a float model, one that is not on grids alone, or a layer that breaks a rule of the format.
+        FileError: a malformed model; a written file that is not what was meant.
+    """
+    target_path = output.check_paths(model, out, resume or overwrite)
+    checkpoint = open_checkpoint(model)
+    plan = plan_export(checkpoint, engine, target, requantize)
+    digests, _ = check_inputs(checkpoint)
+    record = {"command": "export", "version": __version__, "options": {"to": name, "requantize": requantize}}
+    record |= {"inputs": digests, "seed": None}
+    schemes = {layer: one.scheme for layer, one in plan.items()}
+    config = target.config(schemes, linear_names(checkpoint.config))
+    stem = weights_stem(config.get("quantization_config"))
+    shards = plan_shards(plan_units(checkpoint, schemes, stem), record)
+    source, needed = Exported(checkpoint, engine, target, plan), bytes_needed(checkpoint, shards)
+    if needed > WORTH_SAYING:
+        say(f"at most {size(memory_bound(plan))} of memory and {size(needed)} of disk are needed")
+    with output.claim(target_path) as room:
+        output.check_paths(model, out, resume or overwrite)
+        written = not (resume and os.path.isdir(target_path) and is_finished(target_path, record, overwrite))
+        if written:
+            with output.disk_errors(target_path, needed):
+                output.check_space(room, target_path, needed)
+                _write(room, shards, source, record, stem, config, resume)
+                report = _compared(room, os.path.join(room, "model"), source)
+                output.publish(room, target_path, overwrite)
+        else:
+            output.discard(room)
+            report = _compared(None, target_path, source)
+    why = {layer: one.fault for layer, one in plan.items() if one.fault}
+    return {"written": written, **report, "requantized": _figures(out, why), "why": why}
+
+
+def memory_bound(plan):
+    """Bytes of memory that an export stays below: eight a weight of the largest layer, and 300 MB."""
+    return 8 * max(int(np.prod(one.facts.shape)) for one in plan.values()) + 300_000_000
+
+
+def _write(room, shards, source, record, stem, config, resume):
+    done = begin(room, record, resume)
+    try:
+        write_shards(room, shards, source, record, done, _pieces, "exporting")
+        model = os.path.join(room, "model")
+        raw = write_beside(source.checkpoint, stem, shards, model, record["inputs"])
+        raw = {key: value for key, value in raw.items() if key not in ("quantization", "quantization_config", "dtype")}
+        raw |= {"dtype": source.target.dtype} if source.target.dtype else {}
+        for name in source.target.files:
+            write_pretty(os.path.join(model, name), config["quantization_config"])
+        write_pretty(os.path.join(model, "config.json"), raw | config)  # last: without it nothing loads
+    except RefqError:
+        output.discard(room)
+        raise
+
+
+def _pieces(unit, source, errors):
+    """(tensor name, array) of all that stands for a tensor; the error of a layer's new grid is added to `errors`."""
+    if unit.scheme is None:
+        yield from copied(unit, source, errors)
+        return
+    grid = read_grid(source.checkpoint, unit.layer, unit.shape, source.engine)
+    new = grid_for(grid, source.plan[unit.layer], source.engine)
+    yield from source.target.tensors(unit.layer, unit.scheme, new, source.engine)
+    for chunk in row_chunks(unit.shape):
+        x = dequantized(grid, *chunk, source.engine)
+        errors.append(sums(x, dequantized(new, *chunk, source.engine)))
+
+
+def _compared(room, directory, source):
+    """Read a written directory back, and refuse it if any code, scale or zero point is another one."""
+    written, counts = open_checkpoint(directory), {"layers": 0, "codes": 0, "numbers": 0}
+    total = sum(int(np.prod(one.facts.shape)) for one in source.plan.values())
+    with progress(total, "codes", "comparing") as advance:
+        for layer, one in source.plan.items():
+            shape = one.facts.shape
+            meant = grid_for(read_grid(source.checkpoint, layer, shape, source.engine), one, source.engine)
+            found = read_grid(written, layer, shape, source.engine)
+            same = np.array_equal(meant.scale, found.scale) and np.array_equal(meant.zero_point, found.zero_point)
+            same &= np.array_equal(meant.order, _order(written, layer, found))
+            for chunk in row_chunks(shape) if same else ():
+                same = same and np.array_equal(meant.codes(*chunk), found.codes(*chunk))
+                advance((chunk[1] - chunk[0]) * shape[1])
+            if not same:
+                raise CheckpointError(f"{directory}: layer {layer}: what was written is not what was meant")
+            for kind, count in (("layers", 1), ("codes", int(np.prod(shape))), ("numbers", 2 * found.scale.size)):
+                counts[kind] += count
+    return counts
+
+
+def _order(checkpoint, layer, grid):
+    name = f"{layer}.input_members"
+    return checkpoint.read(name) if name in checkpoint.tensors else grid.order
+
+
+def _figures(out, layers):
+    from refq.jobs.inspect import inspect_model
+
+    if not layers:
+        return {}
+    rows = {row["name"].removesuffix(".weight"): row for row in inspect_model(out)["tensors"]}
+    return {layer: {key: rows[layer][key] for key in ("sqnr_db", "max_error")} for layer in layers}

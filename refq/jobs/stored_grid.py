@@ -1,0 +1,116 @@
+"""A layer on affine grids, whatever format stores it: its scales, its zero points, and its codes by rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refq.errors import CheckpointError, FormatError
+from refq.files.checkpoint import check_finite
+from refq.files.gptq import Gptq
+from refq.files.reassembled import stored_shape
+from refq.files.safetensors import as_float32
+from refq.jobs.progress import say
+
+
+class Grid(NamedTuple):
+    """w = (q - zero_point) * scale, of groups of neighbouring columns.
+
+    scale, zero_point: float32, finite and not 0, and int32, (N, groups).
+    codes: function of (start, stop), int32 rows of N.
+    columns: K.
+    order: None, or int32 (K,): the input that each column belongs to.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    codes: object
+    columns: int
+    order: np.ndarray | None = None
+
+
+def read_grid(checkpoint, layer, shape, engine):
+    """Grid of a layer whose weight has this shape in the float model; its scales and zero points are in memory.
+
+    Raises
+        FileError: a scale that is not finite or is 0, a bit after the last code, inputs that are not in equal groups.
+    """
+    scheme = checkpoint.schemes[layer]
+    read = _gptq if isinstance(scheme, Gptq) else _compressed_tensors
+    return read(checkpoint, layer, stored_shape(shape, scheme), engine)
+
+
+def read_floats(checkpoint, name):
+    """A float tensor as float32; NaN and infinity are refused."""
+    return as_float32(check_finite(checkpoint.read(name), name, checkpoint.tensors[name][0]))
+
+
+def told(checkpoint, name, function, *arguments):
+    """function(*arguments); what is wrong with the bits is told with file and tensor."""
+    try:
+        return function(*arguments)
+    except FormatError as error:
+        raise FormatError(f"{checkpoint.tensors[name][0]}: tensor {name}: {error}") from None
+
+
+def _compressed_tensors(checkpoint, layer, shape, engine):
+    scheme, rows, packed = checkpoint.schemes[layer], shape[0], f"{layer}.weight_packed"
+    scale, zero_point = _scale(checkpoint, f"{layer}.weight_scale"), np.zeros(1, np.int32)
+    name = f"{layer}.weight_zero_point"
+    if not scheme.symmetric and scheme.strategy == "tensor":
+        zero_point = checkpoint.read(name).astype(np.int32)
+    elif not scheme.symmetric:  # packed down the rows
+        words = np.ascontiguousarray(checkpoint.read(name).T)
+        zero_point = told(checkpoint, name, engine.unpack_compressed_tensors, words, scheme.bits, rows).T
+
+    def codes(start, stop):
+        words = checkpoint.read_rows(packed, start, stop)
+        return told(checkpoint, packed, engine.unpack_compressed_tensors, words, scheme.bits, shape[1])
+
+    whole = [np.broadcast_to(part, np.broadcast_shapes(scale.shape, (rows, 1))) for part in (scale, zero_point)]
+    return Grid(*map(np.ascontiguousarray, whole), codes, shape[1])
+
+
+def _gptq(checkpoint, layer, shape, engine):
+    scheme = checkpoint.schemes[layer]
+    scale = np.ascontiguousarray(_scale(checkpoint, f"{layer}.scales").T)
+    stored = checkpoint.read(f"{layer}.qzeros")
+    zero_point = engine.unpack_gptq_zeros(stored, scheme.bits, scheme.version)
+    other = engine.unpack_gptq_zeros(stored, scheme.bits, 3 - scheme.version)
+    if scheme.symmetric and not other.any():  # some programs write one version and name the other
+        zero_point = other
+        if layer == next(iter(checkpoint.schemes)):
+            say(f"{checkpoint.directory}: the zero points are of version {3 - scheme.version}, not {scheme.version}")
+    order, words = (
+        _order(checkpoint, f"{layer}.g_idx", scheme.group_size or shape[1]),
+        checkpoint.read(f"{layer}.qweight"),
+    )
+
+    def codes(start, stop):
+        q = engine.unpack_gptq(words[:, start:stop], scheme.bits)
+        return q if order is None else q[:, order]
+
+    return Grid(scale, zero_point, codes, shape[1], order)
+
+
+def _scale(checkpoint, name):
+    scale = read_floats(checkpoint, name)
+    if not scale.all():
+        raise CheckpointError(
+            f"{checkpoint.tensors[name][0]}: tensor {name} holds 0; every scale must be another number"
+        )
+    return scale
+
+
+def _order(checkpoint, name, size):
+    """The inputs in the order of their groups; None if that is their own."""
+    group = checkpoint.read(name)
+    expected = np.repeat(np.arange(len(group) // size, dtype=np.int32), size)
+    if (group == expected).all():
+        return None
+    order = np.argsort(group, kind="stable").astype(np.int32)
+    if not (group[order] == expected).all():
+        raise CheckpointError(
+            f"{checkpoint.tensors[name][0]}: tensor {name} is no order of {len(group)} inputs in groups of {size}; "
+            f"each of 0..{len(group) // size - 1} must stand there {size} times"
+        )
+    return order
