@@ -1,7 +1,8 @@
 """One row of x times a weight as `interleaved` lays it out, tiles first..last-1: for callers that are compiled.
 
-Serial; `codes`, `scale`, `zero_point` are those of an Interleaved; y has room for LANES numbers a tile. Rooms, for a
-weight of `columns` = codes.shape[1] // LANES * 8 codes a row and `groups` = scale.shape[1] // LANES:
+Serial; `codes`, `scale`, `zero_point` are those of an Interleaved, or of an Integers, which may have codes of 8 bits; y
+has room for LANES numbers a tile. Rooms, for `groups` = scale.shape[1] // LANES and `columns` = codes.shape[1] // LANES
+* 8 codes a row (4 instead of 8 where they have 8 bits):
 
     words, sums = np.empty((1, columns // 4), np.int32), np.empty(groups, np.int32)  # (2, ..) for 9 bits and more
     step, zero = to_codes(x, bits, symmetric, words, sums)  # once for all weights of these groups; bits 2..15
@@ -28,6 +29,7 @@ from refq_fast.simd_integers import (
     rint,
     splat_word,
     store_even_odd,
+    store_words,
     to_words,
     zero_words,
 )
@@ -40,46 +42,62 @@ ONES = np.int32(0x01010101)
 
 @serial
 def to_codes(x, bits, symmetric, words, sums):
-    """Codes of x as minmax of the row gives them, of each eight the even ones first, and the sums of code - zero."""
+    """Codes of x as minmax of the row gives them, laid out; their step and their zero point."""
     half = np.float32(1 << (bits - 1))
     grid = -half, half - np.float32(1), np.float32((1 << bits - symmetric) - 1), SMALLEST
     lo, hi = _reach(x)
     step, zero, _ = over(lo, hi, grid, symmetric)
-    limbs, whole = words.view(np.int8), len(x) // LANES * LANES
-    low, high = splat(grid[0]), splat(grid[1])
+    q, whole, low, high = np.empty(len(x), np.int32), len(x) // LANES * LANES, splat(grid[0]), splat(grid[1])
     for at in range(0, whole, LANES):
-        code = _codes(load_floats(x, at), splat(step), splat(zero), low, high)
-        store_even_odd(limbs[0], at, code)
-        if len(limbs) > 1:
-            store_even_odd(limbs[1], at, (code + splat_word(np.int32(128))) >> 8)
-    for at in range(whole, limbs.shape[1]):  # what lies beyond x stands for 0
-        code = zero if at >= len(x) else min(max(np.rint(x[at] / step) + zero, grid[0]), grid[1])
-        place = at // 8 * 8 + at % 8 // 2 + at % 2 * 4
-        limbs[0, place] = np.int32(code)
-        if len(limbs) > 1:
-            limbs[1, place] = (np.int32(code) + 128) >> 8
-    size = limbs.shape[1] // len(sums)
-    for group in range(len(sums)):
-        total = -np.int32(zero) * size
-        for limb in range(len(limbs)):
-            part = np.int32(0)
-            for code in limbs[limb, group * size : (group + 1) * size]:
-                part += np.int32(code)
-            total += part << 8 * limb
-        sums[group] = total
+        value = maximum(rint(load_floats(x, at) / splat(step)) + splat(zero), low)
+        store_words(q, at, to_words(where(value, high, value, high)))
+    for at in range(whole, len(x)):
+        q[at] = np.int32(min(max(np.rint(x[at] / step) + zero, grid[0]), grid[1]))
+    laid_out(q, np.int32(zero), words, sums)
     return step, np.int32(zero)
+
+
+@serial
+def laid_out(q, zero, words, sums):
+    """Codes as the kernel reads them, of each eight the even ones first, and the sums of code - zero of each group.
+
+    What fills up the last eight of a group stands for 0.
+    """
+    limbs, groups = words.view(np.int8), len(sums)
+    size, room = len(q) // groups, limbs.shape[1] // groups
+    for group in range(groups):
+        codes, start, total = q[group * size : (group + 1) * size], group * room, np.int32(0)
+        for code in codes:
+            total = np.int32(total + code)
+        sums[group] = total - zero * np.int32(size)
+        whole = size // LANES * LANES
+        for at in range(0, whole, LANES):
+            code = load_words(codes, at)
+            store_even_odd(limbs[0], start + at, code)
+            if len(limbs) > 1:
+                store_even_odd(limbs[1], start + at, (code + splat_word(np.int32(128))) >> 8)
+        for at in range(whole, room):
+            code, place = codes[at] if at < size else zero, start + at // 8 * 8 + at % 8 // 2 + at % 2 * 4
+            limbs[0, place] = code
+            if len(limbs) > 1:
+                limbs[1, place] = (code + 128) >> 8
 
 
 @serial
 def of_codes(codes, scale, zero_point, words, sums, step, zero, y, first, last):
     """Tiles first..last-1 of the row that `to_codes` made."""
+    wide = codes.shape[1] == words.shape[1] * LANES  # codes of 8 bits
     codes, scale = codes.reshape(-1), scale.reshape(-1)
     for tile in range(first, last):
         c = zero_point[tile % len(zero_point)]
-        if len(words) == 1:  # a constant of each call, so that each gets a loop of its own
-            total = _tile(codes, scale, c, words, sums, zero, tile, 1)
+        if wide and len(words) == 1:  # a constant of each call, so that each gets a loop of its own
+            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 1))
+        elif wide:
+            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 2))
+        elif len(words) == 1:
+            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 1))
         else:
-            total = _tile(codes, scale, c, words, sums, zero, tile, 2)
+            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 2))
         store(y, tile * LANES, total * splat(step))
 
 
@@ -109,42 +127,47 @@ def _reach(x):
 
 
 @inlined
-def _codes(x, step, zero, low, high):
-    value = maximum(rint(x / step) + zero, low)
-    return to_words(where(value, high, value, high))
+def _tile(codes, scale, zero_point, words, sums, zero, tile, kind):
+    """LANES sums of groups times their scale, by codes a word and limbs.
 
-
-@inlined
-def _tile(codes, scale, zero_point, words, sums, zero, tile, limbs):
-    """LANES sums of groups times their scale. With codes u of the weight and c for 0 in them, x - a times u - c is
-    x u - a u - c (x - a): the first two as bytes, eight words at a time, whose bytes added up are still bytes."""
+    With codes u of the weight and c for 0 in them, (x - a)(u - c) = x u - a u - c (x - a).
+    """
     total, groups = splat(np.float32(0)), len(sums)
-    count = words.shape[1] // (2 * groups)
+    step = words.shape[1] // groups * 4 // kind[0]
     for group in range(groups):
         at = tile * groups + group
-        prefetch(scale, at * LANES + AHEAD // count)
+        prefetch(scale, at * LANES + AHEAD // step)
         found = zero_words() - load_integers(zero_point, group * LANES) * splat_word(sums[group])
-        for first in range(0, count, 8):
-            last = min(first + 8, count)
-            k = 2 * (group * count + first)
-            found = _part(codes, (at * count + first) * LANES, words, k, last - first, found, zero, limbs)
+        for first in range(0, step, 8):
+            last = min(first + 8, step)
+            found = _part(codes, at * step + first, words, group * step + first, last - first, found, zero, kind)
         total = total + to_floats(found) * load_floats(scale, at * LANES)
     return total
 
 
 @inlined
-def _part(codes, at, words, k, count, found, zero, limbs):
-    even, odd, upper, sums = found, zero_words(), zero_words(), zero_words()
-    for word in range(count):
-        prefetch(codes, at + word * LANES + AHEAD)
-        both = load_words(codes, at + word * LANES)
-        low, high = both & 0x0F0F0F0F, (both >> 4) & 0x0F0F0F0F
-        sums = sums + low + high
-        even = dots(even, low, words[0, k + 2 * word])
-        odd = dots(odd, high, words[0, k + 2 * word + 1])
-        if limbs > 1:
-            upper = dots(upper, low, words[1, k + 2 * word])
-            upper = dots(upper, high, words[1, k + 2 * word + 1])
+def _part(codes, at, words, k, count, found, zero, kind):
+    """Eight words: bytes of sixteen codes of 4 bits can be added up."""
+    more, upper, sums = zero_words(), zero_words(), zero_words()
+    unit, limbs = kind
+    for i in range(count):
+        prefetch(codes, (at + i) * LANES + AHEAD)
+        u = load_words(codes, (at + i) * LANES)
+        if unit == 8:
+            low, high = u & 0x0F0F0F0F, (u >> 4) & 0x0F0F0F0F
+            place, sums = 2 * (k + i), sums + low + high
+            found = dots(found, low, words[0, place])
+            more = dots(more, high, words[0, place + 1])
+            if limbs > 1:
+                upper = dots(upper, low, words[1, place])
+                upper = dots(upper, high, words[1, place + 1])
+        else:
+            sums = dots(sums, u, ONES)
+            found = dots(found, u, words[0, k + i])
+            if limbs > 1:
+                upper = dots(upper, u, words[1, k + i])
+    if unit == 8:
+        sums = dots(zero_words(), sums, ONES)
     if limbs > 1:
-        odd = odd + upper * splat_word(np.int32(256))
-    return even + odd - dots(zero_words(), sums, ONES) * splat_word(zero)
+        more = more + (upper << 8)
+    return found + more - sums * splat_word(zero)

@@ -53,7 +53,7 @@ class PackedWeight:
         if width != x.shape[-1]:
             weight = integers.weight(*self.stored, x.shape[-1]) if self.stored else integers.of(self.fast, x.shape[-1])
             self.whole = x.shape[-1], weight
-        if weight is not None and activation_bits <= 8:
+        if weight is not None and integers.exact(weight, activation_bits):
             return whole.product(x, weight, activation_bits, symmetric)
         stored = self.stored or interleaved.stored(self.fast, self.row_bytes)
         return whole.product_as_stored(x, *stored, (activation_bits, symmetric))

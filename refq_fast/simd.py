@@ -253,6 +253,7 @@ _operator(operator.sub, words, "sub")
 _operator(operator.mul, words, "mul")
 _operator(operator.and_, words, "and_")
 _operator(operator.rshift, words, "lshr")
+_operator(operator.lshift, words, "shl")
 
 
 def pointer(context, builder, signature, args, array=None):

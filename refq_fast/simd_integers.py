@@ -92,6 +92,18 @@ def store_even_odd(context, array, index, value):
 
 
 @intrinsic
+def store_words(context, array, index, value):
+    """array[index : index + LANES] = value, of a flat array of 32-bit integers."""
+
+    def generate(context, builder, signature, args):
+        at = builder.bitcast(pointer(context, builder, signature, args), words.llvm.as_pointer())
+        builder.store(args[2], at).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic
 def prefetch(context, array, index):
     """Tell the processor that array[index] will be read soon; the place may lie beyond the array."""
 
@@ -138,12 +150,19 @@ def add_pairs(context, sums, w, array, index):
 
 @intrinsic
 def add_reals(context, total, sums, scale):
-    """total[i] + float32(sums[i]) * scale for every row i: three roundings."""
+    """total[i] + float32(sums[i]) * scale for every row i: three roundings.
+
+    Where there are twice as many sums, sums[2 i] + 256 * sums[2 i + 1] in place of sums[i].
+    """
 
     def generate(context, builder, signature, args):
-        found = args[0]
-        for row in range(sums.count):
-            real = builder.sitofp(builder.extract_value(args[1], row), floats.llvm)
+        found, limbs = args[0], sums.count // total.count
+        for row in range(total.count):
+            whole = builder.extract_value(args[1], row * limbs)
+            if limbs == 2:
+                upper = builder.extract_value(args[1], row * limbs + 1)
+                whole = builder.add(whole, builder.shl(upper, ir.Constant(words.llvm, [8] * LANES)))
+            real = builder.sitofp(whole, floats.llvm)
             more = builder.fadd(builder.extract_value(found, row), builder.fmul(real, args[2]))
             found = builder.insert_value(found, more, row)
         return found

@@ -22,6 +22,7 @@ def integer_matmul(q, zero_point, packed, weight_zero_point, bits):
         weight = integers.weight(packed, np.ones(grid.shape, np.float32), grid, bits, q.shape[-1])
         zeros = np.broadcast_to(zero_point, (*q.shape[:-1], 1)).reshape(-1)
         if weight is not None and np.abs(zeros).max() < 2**15:
-            y = integers.sums(q.astype(np.int8).reshape(-1, q.shape[-1]), zeros.astype(np.int32), weight)
+            rows = np.ascontiguousarray(q, np.int32).reshape(-1, q.shape[-1])
+            y = integers.sums(rows, zeros.astype(np.int32), weight)
             return y.reshape(*q.shape[:-1], *grid.shape)
     return exact(q, zero_point, packed, weight_zero_point, bits)

@@ -13,14 +13,14 @@ from refq_fast.ops.integer_matmul import integer_matmul
 def quantized_linear(x, packed, scale, zero_point, bits, activation_bits, symmetric=False):
     """Twin of refq.quantized_linear.
 
-    Dot products of bytes, a tile of the weight with 8 rows of x at a time. A PackedWeight lays its codes out once.
+    Dot products of bytes, of two for a code of x of 9 to 15 bits. A PackedWeight lays its codes out once.
     Spec: quantized_linear
     """
     x, packed, scale, zero_point, bits = arguments.quantized_matmul(x, packed, scale, zero_point, bits)
     finite_tokens(x)
     checks.unused_bits(packed, x.shape[-1] * bits)
-    weight = integers.weight(packed, scale, zero_point, bits, x.shape[-1]) if activation_bits <= 8 else None
-    if weight is not None:
+    weight = integers.weight(packed, scale, zero_point, bits, x.shape[-1])
+    if weight is not None and integers.exact(weight, activation_bits):
         return product(x, weight, activation_bits, symmetric)
     return product_as_stored(x, packed, scale, zero_point, bits, (activation_bits, symmetric))
 
@@ -32,7 +32,8 @@ def product_as_stored(x, packed, scale, zero_point, bits, activations):
 
 
 def product(x, weight, bits, symmetric):
-    """Finite x (..., in), made codes of at most 8 bits, with an integers.Integers."""
-    q, step, zero_point = tokens.codes(x, bits, symmetric, True, np.int8)
-    y = integers.product(q.reshape(-1, q.shape[-1]), zero_point.reshape(-1), step.reshape(-1), weight)
+    """Finite x (..., in), made codes, with an integers.Integers that is exact for so many bits."""
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    y, steps = integers.product(rows, int(bits), bool(symmetric), weight)
+    checks.range_width(steps)
     return y.reshape(*x.shape[:-1], weight.out)
