@@ -15,6 +15,8 @@ from refq_fast.ranges.linear_round import linear_round
 from refq_fast.ranges.lloyd import lloyd, lloyd_step
 from refq_fast.ranges.minmax import minmax
 from refq_fast.ranges.mse import mse
+from refq_fast.ranges.q4_k import encode_q4_k
+from refq_fast.ranges.q6_k import encode_q6_k
 from refq_fast.ranges.quantile import quantile_codebook
 from refq_fast.ranges.sqnr import sqnr
 from refq_fast.ranges.token import token_quantize

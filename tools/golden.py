@@ -165,6 +165,7 @@ def extract():
         case = {
             "id": "spec-example",
             "spec": [first_step(function)],
+            "flags": ["Block"] if any(n > LIMIT for n in _sizes([args, returns])) else [],
             "comment": "the example of SPEC.md",
             "source": "spec-example",
             "args": args,

@@ -6,6 +6,12 @@ from refq.grids.gptq_words import pack_gptq, pack_gptq_zeros, unpack_gptq, unpac
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.lookup import codebook_lookup, codebook_lookup_vjp
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
+from refq.grids.q4_0 import decode_q4_0, pack_q4_0, unpack_q4_0
+from refq.grids.q4_1 import decode_q4_1, pack_q4_1, unpack_q4_1
+from refq.grids.q4_k import decode_q4_k
+from refq.grids.q5_0 import decode_q5_0, decode_q5_1
+from refq.grids.q6_k import decode_q6_k
+from refq.grids.q8_0 import decode_q8_0, pack_q8_0, unpack_q8_0
 from refq.grids.tables import e2m1_codebook, fp4_codebook, nf4_codebook
 
 __all__ = [
@@ -31,4 +37,17 @@ __all__ = [
     "unpack_gptq",
     "pack_gptq_zeros",
     "unpack_gptq_zeros",
+    "pack_q4_0",
+    "unpack_q4_0",
+    "decode_q4_0",
+    "pack_q4_1",
+    "unpack_q4_1",
+    "decode_q4_1",
+    "decode_q5_0",
+    "decode_q5_1",
+    "pack_q8_0",
+    "unpack_q8_0",
+    "decode_q8_0",
+    "decode_q4_k",
+    "decode_q6_k",
 ]

@@ -16,6 +16,12 @@ from refq.ranges.lloyd import lloyd, lloyd_step
 from refq.ranges.minmax import minmax
 from refq.ranges.mse import mse
 from refq.ranges.percentile import percentile
+from refq.ranges.q4_0 import encode_q4_0
+from refq.ranges.q4_1 import encode_q4_1
+from refq.ranges.q4_k import encode_q4_k
+from refq.ranges.q5_0 import encode_q5_0
+from refq.ranges.q6_k import encode_q6_k
+from refq.ranges.q8_0 import encode_q8_0
 from refq.ranges.quantile import quantile_codebook
 from refq.ranges.sqnr import sqnr
 from refq.ranges.token import token_quantize
@@ -36,6 +42,12 @@ __all__ = [
     "q4_1_range",
     "q8_0_range",
     "hqq_range",
+    "encode_q4_0",
+    "encode_q4_1",
+    "encode_q5_0",
+    "encode_q8_0",
+    "encode_q4_k",
+    "encode_q6_k",
     "linear_mean",
     "linear_round",
     "quantile_codebook",

@@ -10,6 +10,9 @@ from tests.peers.bytes import as_rows
 
 NAME, __version__ = "gguf", importlib.metadata.version("gguf")
 __all__ = ["q4_0_range", "q4_1_range", "q8_0_range", "dequantize", "e2m1_codebook"]
+DECODED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q6_k"]
+ENCODED = ["q4_0", "q4_1", "q5_0", "q8_0"]
+__all__ += [f"decode_{name}" for name in DECODED] + [f"encode_{name}" for name in ENCODED]
 
 
 def q4_0_range(groups):
@@ -35,6 +38,27 @@ def dequantize(q, scale, zero_point):
     blocks = np.zeros((len(half), 34), np.uint8)  # scale, then 32 codes, of which the first is ours
     blocks[:, :2], blocks[:, 2:3] = half[:, None].view(np.uint8), q[0].astype(np.int8).view(np.uint8)
     return gguf.quants.dequantize(blocks, Type.Q8_0)[:, 0].reshape(q[1])
+
+
+def _decoder(name):
+    def decode(packed):
+        x = gguf.quants.dequantize(np.ascontiguousarray(packed), Type[name.upper()])
+        return np.asarray(x, np.float32).reshape(*packed.shape[:-1], -1)
+
+    return decode
+
+
+def _encoder(name):
+    def encode(x):
+        if x.dtype != np.float32:
+            raise NotImplementedError("blocks are made of float32")
+        return gguf.quants.quantize(x, Type[name.upper()])
+
+    return encode
+
+
+globals().update({f"decode_{name}": _decoder(name) for name in DECODED})
+globals().update({f"encode_{name}": _encoder(name) for name in ENCODED})
 
 
 def e2m1_codebook():

@@ -1,0 +1,52 @@
+"""Laws of decode_q6_k."""
+
+import numpy as np
+from hypothesis import given
+
+from tests.laws.blocks import alone, halves, raw, raw_edges, redecoded, swapped, with_units
+from tests.support import both
+
+
+def arguments():
+    return raw("q6_k")
+
+
+def edges():
+    return raw_edges("q6_k")
+
+
+@both
+@given(arguments())
+def test_a_block_stands_alone(engine, arguments):
+    packed = arguments["packed"]
+    x = engine.decode_q6_k(packed)
+    assert x.dtype == np.float32
+    assert x.shape == (*packed.shape[:-1], packed.shape[-1] // 210 * 256)
+    np.testing.assert_array_equal(x, alone(engine.decode_q6_k, "packed", packed, 210))
+
+
+@both
+@given(arguments())
+def test_the_numbers_are_multiplied(engine, arguments):
+    one, four = (engine.decode_q6_k(with_units("q6_k", arguments["packed"], n)) for n in (1, 4))
+    np.testing.assert_array_equal(four, 4 * one)
+
+
+@both
+@given(arguments())
+def test_numbers_of_0_give_0(engine, arguments):
+    assert not engine.decode_q6_k(with_units("q6_k", arguments["packed"], 0)).any()
+
+
+def _turned(high):
+    return (high & 3) << 6 | (high & 12) << 2 | (high >> 2) & 12 | high >> 6
+
+
+WRONG = {
+    "first code in the high nibble": redecoded("q6_k", lambda b: np.hstack([swapped(b[:, :128], 0), b[:, 128:]])),
+    "codes 2 j and 2 j + 1 in a byte": redecoded("q6_k", lambda b: np.hstack([halves(b[:, :128], 0), b[:, 128:]])),
+    "high bits lost": redecoded("q6_k", lambda b: np.hstack([b[:, :128], b[:, 128:192] & 0x55, b[:, 192:]])),
+    "high bits the other way": redecoded("q6_k", lambda b: np.hstack([b[:, :128], _turned(b[:, 128:192]), b[:, 192:]])),
+    "scales without a sign": redecoded("q6_k", lambda b: np.hstack([b[:, :192], b[:, 192:208] & 127, b[:, 208:]])),
+    "unit first": redecoded("q6_k", lambda b: np.roll(b, -2, axis=-1) & np.uint8([255] * 209 + [0xBB])),
+}

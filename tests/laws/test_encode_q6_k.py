@@ -1,0 +1,72 @@
+"""Laws of encode_q6_k."""
+
+import numpy as np
+from hypothesis import given
+
+from refq.ranges import q6_k
+from tests.laws.blocks import SIZES, alone, error, mutant, neighbours, rebuilt, step, swapped, value_edges, values
+from tests.support import both
+
+
+def arguments():
+    return values("q6_k")
+
+
+def edges():
+    return value_edges("q6_k")
+
+
+@both
+@given(arguments())
+def test_a_block_stands_alone(engine, arguments):
+    x = arguments["x"]
+    packed = engine.encode_q6_k(x)
+    assert packed.dtype == np.uint8
+    assert packed.shape == (*x.shape[:-1], x.shape[-1] // 256 * SIZES["q6_k"][1])
+    np.testing.assert_array_equal(packed, alone(engine.encode_q6_k, "x", x, 256))
+
+
+@both
+@given(arguments())
+def test_the_error_is_of_the_size_of_a_step(engine, arguments):
+    packed = engine.encode_q6_k(**arguments)
+    allowed = 1.2 * step("q6_k", packed) + 2.0**-12
+    assert (error("q6_k", arguments["x"], packed) <= allowed).all()
+
+
+@both
+@given(arguments())
+def test_zeros_are_zero_bytes(engine, arguments):
+    x = arguments["x"].copy()
+    x[..., :256] = 0
+    assert not engine.encode_q6_k(x)[..., : SIZES["q6_k"][1]].any()
+
+
+@both
+@given(arguments())
+def test_powers_of_two(engine, arguments):
+    x = arguments["x"].reshape(-1, 256)
+    found, larger = (engine.decode_q6_k(engine.encode_q6_k(x * np.float32(f))) for f in (2.0**6, 2.0**10))
+    largest = np.abs(found).max(axis=-1)
+    fine = (largest > 1) & (largest < 2.0**12)  # units are normal numbers of float16, and no square overflows
+    np.testing.assert_array_equal(larger[fine], 16 * found[fine])
+
+
+def _float64(x):
+    return x.sum(axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
+
+
+WRONG = {
+    "no search": mutant(q6_k, TRIALS=q6_k.TRIALS[:1]),
+    "half of the search": mutant(q6_k, TRIALS=q6_k.TRIALS[:10]),
+    "sums in float64": mutant(q6_k, _total=_float64),
+    "ties up": mutant(q6_k, _codes=lambda t: np.clip(np.floor(t + np.float32(0.5)), -32, 31)),
+    "without the lowest code": mutant(q6_k, _codes=lambda t: np.clip(np.rint(t), -31, 31)),
+    "nothing is too small": mutant(q6_k, SMALLEST=np.float32(0)),
+    "unit first": rebuilt("q6_k", lambda b: np.roll(b, 2, axis=-1)),
+    "codes one too high": rebuilt("q6_k", lambda b: np.hstack([b[:, :128] + 17, b[:, 128:]])),
+    "first code in the high nibble": rebuilt("q6_k", lambda b: np.hstack([swapped(b[:, :128], 0), b[:, 128:]])),
+    "codes 2 j and 2 j + 1 in a byte": rebuilt("q6_k", lambda b: np.hstack([neighbours(b[:, :128], 0), b[:, 128:]])),
+    "scales negated": rebuilt("q6_k", lambda b: np.hstack([b[:, :192], -b[:, 192:208], b[:, 208:]])),
+    "high bits lost": rebuilt("q6_k", lambda b: np.hstack([b[:, :128], b[:, 128:192] & 0x55, b[:, 192:]])),
+}
