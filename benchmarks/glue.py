@@ -22,6 +22,7 @@ import time
 from typing import NamedTuple
 
 from benchmarks.minilm import PACKAGE, minilm
+from benchmarks.report import COLOURS, plotted
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 TASKS = {"sst2": "validation_accuracy", "stsb": "validation_spearman"}
@@ -70,7 +71,9 @@ def main():
     text = table({run: row for run, row in rows.items() if row})
     print(text)
     if all(rows.values()):
-        (RESULTS / f"{datetime.date.today()}-glue-minilm.md").write_text(text)
+        path = RESULTS / f"{datetime.date.today()}-glue-minilm.md"
+        path.write_text(text)
+        plotted(path.with_suffix(".png"), lambda: picture(rows))
 
 
 def runs():
@@ -132,17 +135,47 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
+def picture(rows):
+    """Points lost by bits, each form and task; runs are dots, lines their means."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((8.5, 6), layout="constrained")
+    figure.suptitle("all-MiniLM-L6-v2 quantized, then fine-tuned: points below its float model", fontsize=12)
+    axes = figure.subplots(len(TASKS), len(FORMS), sharex=True, sharey="row")
+    for (task, form), axis in zip(itertools.product(TASKS, FORMS), axes.flat, strict=True):
+        for colour, scheme in zip(COLOURS, SCHEMES, strict=False):
+            found = {bits: drops(rows, bits, form, scheme, (task,)) for bits in SEEDS}
+            axis.plot(list(found), [statistics.mean(each) for each in found.values()], color=colour, label=scheme)
+            for bits, each in found.items():
+                axis.plot([bits] * len(each), each, "o", color=colour, markersize=3)
+        axis.axhline(0, color="#666666", linewidth=0.8)
+        axis.set_title(f"{task.upper()}, {'BERT' if form == 'bert' else 'one layer for all'}", fontsize=9)
+        axis.grid(axis="y", color="#e0e0e0", linewidth=0.8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("points lost")
+        axis.invert_yaxis()
+    for axis in axes[-1]:
+        axis.set(xlabel="bits", xticks=list(SEEDS))
+    axes[0, 0].legend(frameon=False)
+    return figure
+
+
 def _drop(rows, bits, form, scheme, tasks=tuple(TASKS)):
-    """The mean drop below the float model of the same seed, in points, and its range over seeds and tasks."""
+    found = drops(rows, bits, form, scheme, tasks)
+    if not found:
+        return ""
+    spread = f" ({min(found):.1f} to {max(found):.1f})" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.2f}{spread}"
+
+
+def drops(rows, bits, form, scheme, tasks):
+    """How far each run ends below the float model of the same seed, in points."""
     found = []
     for run, row in rows.items():
         whole = rows.get(Run(run.task, form, run.seed))
         if (run.form, run.bits, run.scheme) == (form, bits, scheme) and run.task in tasks and whole:
             found.append(100 * (whole["after"] - row["after"]))
-    if not found:
-        return ""
-    spread = f" ({min(found):.1f} to {max(found):.1f})" if len(found) > 1 else ""
-    return f"{statistics.mean(found):.2f}{spread}"
+    return found
 
 
 HEADING = f"""# Quantize, then fine-tune: all-MiniLM-L6-v2 on SST-2 and STS-B, {datetime.date.today()}
