@@ -12,6 +12,7 @@ from refq.files.quantization import (
     attention_of,
     packed_tensors,
     parse_quantization_config,
+    quantized_embeddings,
     quantized_layers,
     weights_stem,
 )
@@ -79,7 +80,8 @@ def open_checkpoint(directory):
     shapes, schemes = llama_tensors(config), {}
     if config["quantization"] is not None:
         heads = [] if config["tie_word_embeddings"] else ["lm_head"]
-        layers = {name: shapes[f"{name}.weight"] for name in (*linear_names(config), *heads)}
+        names = [*quantized_embeddings(config["quantization"]), *linear_names(config), *heads]
+        layers = {name: shapes[f"{name}.weight"] for name in names}
         schemes = parse_quantization_config(config["quantization"], layers, path)
     config |= attention_of(config["quantization"], path)._asdict()
     found, metadata, identities = find_tensors(directory, weights_stem(config["quantization"]))

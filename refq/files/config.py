@@ -19,7 +19,7 @@ _QWEN2 = {"num_key_value_heads": 32, "max_position_embeddings": 32768, "attentio
 # what transformers takes where a key is missing
 _DEFAULTS = {"llama": _COMMON | _LLAMA, "mistral": _COMMON | _LLAMA | _MISTRAL, "qwen2": _COMMON | _QWEN2}
 # settings with one value that we support; a missing key or null is that value
-_FIXED = {"hidden_act": "silu", "partial_rotary_factor": 1.0, "compression_config": None, "quantization": None}
+_FIXED = {"hidden_act": "silu", "partial_rotary_factor": 1.0, "compression_config": None}
 _FIXED_IN = {
     "llama": {},
     "mistral": {"attention_bias": False, "mlp_bias": False},
@@ -56,10 +56,21 @@ def read_config(path):
         raise CheckpointError(f"{path}: bos_token_id is {shown(bos)}; one token is needed")
     config["bos_token_id"] = bos[0] if bos else None
     config["eos_token_ids"] = token_ids(raw, "eos_token_id", config["vocab_size"], path)
-    config["quantization"] = raw.get("quantization_config")
-    if not isinstance(config["quantization"], dict | None):
-        raise CheckpointError(f"{path}: quantization_config is {shown(config['quantization'])}; an object is needed")
+    config["quantization"] = _quantization(raw, path)
     return config
+
+
+def _quantization(raw, path):
+    """The quantization_config; or that of MLX, whose files have one without a method, under one key or both."""
+    found, other = (raw.get(key) for key in ("quantization_config", "quantization"))
+    for key, value in (("quantization_config", found), ("quantization", other)):
+        if not isinstance(value, dict | None):
+            raise CheckpointError(f"{path}: {key} is {shown(value)}; an object is needed")
+    if other is None:
+        return found
+    if found not in (None, other) or "quant_method" in other:
+        raise CheckpointError(f"{path}: quantization is not quantization_config too; MLX writes the same under both")
+    return {"quant_method": "mlx", **other}
 
 
 def token_ids(raw, key, vocab_size, path):

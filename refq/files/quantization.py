@@ -1,14 +1,15 @@
 """The formats of quantized layers, told apart by `quant_method`: what all other files ask about any of them."""
 
 from refq.errors import FormatError
-from refq.files import codebook, compressed_tensors, gptq, reassembled
+from refq.files import awq, codebook, compressed_tensors, gptq, mlx, reassembled
 from refq.files.reassembled import Attention
 from refq.files.shards import STEM
 from refq.files.strict import shown
 
-_BY_METHOD = {form.METHOD: form for form in (codebook, reassembled, gptq)}
-_BY_SCHEME = {codebook.Codebooks: codebook, gptq.Gptq: gptq}
-_MARKS = {gptq.Gptq: gptq.MARK}  # of formats whose tensors say which layers are quantized
+_BY_METHOD = {form.METHOD: form for form in (codebook, reassembled, gptq, awq, mlx)}
+_BY_SCHEME = {codebook.Codebooks: codebook, gptq.Gptq: gptq, awq.Awq: awq, mlx.Mlx: mlx}
+# formats whose tensors say which layers are quantized
+_MARKS = {kind: form.MARK for kind, form in _BY_SCHEME.items() if form is not codebook}
 
 
 def quantization_config(schemes, ignore, attention=Attention()):  # noqa: B008 (immutable)
@@ -45,13 +46,19 @@ def parse_quantization_config(raw, shapes, path="quantization_config"):
         shapes: linear layer -> (N, K) of its weight, lm_head among them unless it is tied.
         path: how messages call the file.
     Returns
-        dict, layer name -> Scheme of compressed_tensors, Codebooks of codebook or Gptq of gptq, in the order of shapes.
+        dict, layer name -> Scheme of compressed_tensors, Codebooks, Gptq, Awq or Mlx, in the order of shapes.
     Raises
         FormatError: another method, or a setting we do not support.
     """
     if _method(raw) in _BY_METHOD:
         return _BY_METHOD[_method(raw)].parse_quantization_config(raw, shapes, path)
     return compressed_tensors.parse_quantization_config(raw, list(shapes), path)
+
+
+def quantized_embeddings(raw):
+    """Names of embeddings that a format may have quantized, by the `quantization_config` of config.json, or None."""
+    name = getattr(_BY_METHOD.get(_method(raw)), "EMBEDDING", None)
+    return [name] if name else []
 
 
 def quantized_layers(schemes, found, path="quantization_config"):

@@ -1,10 +1,18 @@
 """What a low-bit number is."""
 
 from refq.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, integer_range, quantize
+from refq.grids.awq_words import pack_awq, unpack_awq
 from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.gptq_words import pack_gptq, pack_gptq_zeros, unpack_gptq, unpack_gptq_zeros
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.lookup import codebook_lookup, codebook_lookup_vjp
+from refq.grids.matmul_nbits import (
+    pack_matmul_nbits,
+    pack_matmul_nbits_zeros,
+    unpack_matmul_nbits,
+    unpack_matmul_nbits_zeros,
+)
+from refq.grids.mlx_words import pack_mlx, unpack_mlx
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
 from refq.grids.q4_0 import decode_q4_0, pack_q4_0, unpack_q4_0
 from refq.grids.q4_1 import decode_q4_1, pack_q4_1, unpack_q4_1
@@ -37,6 +45,14 @@ __all__ = [
     "unpack_gptq",
     "pack_gptq_zeros",
     "unpack_gptq_zeros",
+    "pack_awq",
+    "unpack_awq",
+    "pack_mlx",
+    "unpack_mlx",
+    "pack_matmul_nbits",
+    "unpack_matmul_nbits",
+    "pack_matmul_nbits_zeros",
+    "unpack_matmul_nbits_zeros",
     "pack_q4_0",
     "unpack_q4_0",
     "decode_q4_0",

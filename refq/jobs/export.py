@@ -19,7 +19,7 @@ from refq.jobs.progress import WORTH_SAYING, progress, say, size
 from refq.jobs.quantize import begin, bytes_needed, is_finished, write_beside, write_pretty
 from refq.jobs.regrid import grid_for
 from refq.jobs.shards import plan_shards, write_shards
-from refq.jobs.stored import dequantized
+from refq.jobs.stored import dequantized, weight_rows
 from refq.jobs.stored_grid import read_grid
 
 
@@ -104,8 +104,11 @@ def _write(room, shards, source, record, stem, config, resume):
 
 def _pieces(unit, source, errors):
     """(tensor name, array) of all that stands for a tensor; the error of a layer's new grid is added to `errors`."""
+    if unit.scheme is None and unit.layer in source.checkpoint.schemes:
+        for _, rows in weight_rows(source.checkpoint, unit.layer, unit.shape, source.engine):
+            yield unit.name, rows
     if unit.scheme is None:
-        yield from copied(unit, source, errors)
+        yield from copied(unit, source, errors) if unit.layer not in source.checkpoint.schemes else ()
         return
     grid = read_grid(source.checkpoint, unit.layer, unit.shape, source.engine)
     new = grid_for(grid, source.plan[unit.layer], source.engine)
@@ -124,7 +127,8 @@ def _compared(room, directory, source):
             shape = one.facts.shape
             meant = grid_for(read_grid(source.checkpoint, layer, shape, source.engine), one, source.engine)
             found = read_grid(written, layer, shape, source.engine)
-            same = np.array_equal(meant.scale, found.scale) and np.array_equal(meant.zero_point, found.zero_point)
+            parts = ((one.scale, one.zero_point, one.bias) for one in (meant, found))
+            same = all(np.array_equal(*pair) for pair in zip(*parts, strict=True))
             same &= np.array_equal(meant.order, _order(written, layer, found))
             for chunk in row_chunks(shape) if same else ():
                 same = same and np.array_equal(meant.codes(*chunk), found.codes(*chunk))

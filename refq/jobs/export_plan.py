@@ -8,6 +8,7 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import llama_tensors
 from refq.files.codebook import Codebooks
+from refq.files.mlx import EMBEDDING
 from refq.files.quantization import packed_tensors, scheme_text
 from refq.files.reassembled import Attention
 from refq.files.shards import weight_files
@@ -41,7 +42,8 @@ def plan_export(checkpoint, engine, target, requantize):
         raise UsageError(f"{where}: the model is not quantized; `refq quantize {where} OUT` first")
     _refuse_others(checkpoint)
     shapes = llama_tensors(checkpoint.config)
-    facts = {layer: _facts(checkpoint, layer, shapes[f"{layer}.weight"], engine) for layer in checkpoint.schemes}
+    layers = [layer for layer in checkpoint.schemes if layer != EMBEDDING]
+    facts = {layer: _facts(checkpoint, layer, shapes[f"{layer}.weight"], engine) for layer in layers}
     plan = {}
     for layer, scheme in target.schemes(facts).items():
         misfit = target.misfit(facts[layer].shape, scheme)
@@ -66,10 +68,10 @@ def plan_units(checkpoint, schemes, stem):
     files = {name: [] for name in names.values()}
     for name, shape in llama_tensors(checkpoint.config).items():
         layer = name.removesuffix(".weight")
-        quantized = name.endswith(".weight") and layer in schemes
-        stored = next(iter(packed_tensors(layer, shape, checkpoint.schemes[layer]))) if quantized else name
-        file, info = checkpoint.tensors[stored]
-        parts = [(name, info.dtype, info.shape)]
+        before = checkpoint.schemes.get(layer) if name.endswith(".weight") else None
+        file, info = checkpoint.tensors[next(iter(packed_tensors(layer, shape, before))) if before else name]
+        parts = [(name, "F32" if before else info.dtype, shape)]  # an embedding may become floats
+        quantized = before and layer in schemes
         if quantized:
             packed = packed_tensors(layer, shape, schemes[layer])
             parts = [(part, dtypes[0], size) for part, (dtypes, size) in packed.items()]
@@ -96,4 +98,6 @@ def _facts(checkpoint, layer, shape, engine):
     digits = 24 - int(np.log2(np.bitwise_and(mantissa, -mantissa)).min())
     bits, size = checkpoint.schemes[layer].bits, shape[1] // grid.scale.shape[1]
     zero = grid.zero_point
-    return Facts(shape, bits, size, int(zero.min()), int(zero.max()), half, digits, grid.order is None)
+    return Facts(
+        shape, bits, size, int(zero.min()), int(zero.max()), half, digits, grid.order is None, grid.bias is None
+    )

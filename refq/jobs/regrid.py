@@ -18,7 +18,8 @@ def grid_for(grid, planned, engine):
     if planned.fault is None:
         parts = grid.columns // size // grid.scale.shape[1]
         scale, zero_point = (np.repeat(part, parts, axis=1) for part in (grid.scale, grid.zero_point))
-        return grid._replace(scale=scale, zero_point=zero_point)
+        bias = None if grid.bias is None else np.repeat(grid.bias, parts, axis=1)
+        return grid._replace(scale=scale, zero_point=zero_point, bias=bias)
     qmin, qmax = engine.integer_range(planned.scheme.bits)
 
     def groups(start, stop):
@@ -32,4 +33,4 @@ def grid_for(grid, planned, engine):
         q = engine.quantize(groups(start, stop), scale[start:stop], zero_point[start:stop], qmin, qmax)
         return q.reshape(stop - start, -1)
 
-    return Grid(scale[..., 0], zero_point[..., 0], codes, grid.columns)
+    return Grid(scale[..., 0], zero_point[..., 0], codes, grid.columns, planned.scheme.bits)

@@ -26,9 +26,22 @@ def read_weight(checkpoint, layer, shape, engine):
         index = _index(checkpoint, layer, shape, 0, shape[0])
         return engine.CodebookWeight(index, read_floats(checkpoint, f"{layer}.weight_codebook"), scheme.bits)
     grid = read_grid(checkpoint, layer, shape, engine)
+    if grid.bias is not None:
+        return _tabled(grid, shape, scheme.bits, engine)
     packed = np.concatenate([engine.pack_codes(codes, scheme.bits) for codes in _in_chunks(grid, shape)])
     weight = engine.PackedWeight(packed, grid.scale, grid.zero_point, scheme.bits)
     return weight if grid.order is None else ReassembledInput(weight, in_order(grid.order))
+
+
+def _tabled(grid, shape, bits, engine):
+    """A weight that no zero point gives: its groups as codebooks, or where these are larger than it floats."""
+    if bits > 4:
+        return np.concatenate([dequantized(grid, start, stop, engine) for start, stop in row_chunks(shape)])
+    u = np.arange(2**bits, dtype=np.float32)
+    table = u * grid.scale[..., None] + grid.bias[..., None]
+    half = 2 ** (bits - 1)
+    index = [engine.pack_codes(np.where(q < 0, q + half, q - half), bits) for q in _in_chunks(grid, shape)]
+    return engine.CodebookWeight(np.concatenate(index), table, bits)
 
 
 def in_order(inputs):
@@ -64,8 +77,13 @@ def dequantized(grid, start, stop, engine):
     """Rows of the weight of a Grid in the order of the inputs, float32."""
     codes = grid.codes(start, stop)
     q = engine.to_groups(codes, grid.columns // grid.scale.shape[1])
-    rows = engine.dequantize(q, *(part[start:stop, :, None] for part in (grid.scale, grid.zero_point)))
-    rows = rows.reshape(len(q), -1)
+    scale, zero_point = (part[start:stop, :, None] for part in (grid.scale, grid.zero_point))
+    if grid.bias is None:
+        rows = engine.dequantize(q, scale, zero_point).reshape(len(q), -1)
+    else:
+        rows = ((q + 2 ** (grid.bits - 1)).astype(np.float32) * scale + grid.bias[start:stop, :, None]).reshape(
+            len(q), -1
+        )
     return rows if grid.order is None else rows[:, np.argsort(grid.order)]
 
 

@@ -5,27 +5,35 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.errors import CheckpointError, FormatError
+from refq.files.awq import Awq
 from refq.files.checkpoint import check_finite
 from refq.files.gptq import Gptq
+from refq.files.mlx import Mlx
 from refq.files.reassembled import stored_shape
 from refq.files.safetensors import as_float32
 from refq.jobs.progress import say
 
+LARGEST = 2**12  # steps of a bias that is a zero point: u and it are exact beside each other
+
 
 class Grid(NamedTuple):
-    """w = (q - zero_point) * scale, of groups of neighbouring columns.
+    """w = (q - zero_point) * scale, of groups of neighbouring columns; or w = u * scale + bias, u = q + 2**(bits - 1).
 
     scale, zero_point: float32, finite and not 0, and int32, (N, groups).
     codes: function of (start, stop), int32 rows of N.
     columns: K.
+    bits: of the codes.
     order: None, or int32 (K,): the input that each column belongs to.
+    bias: None, or float32 (N, groups), not all whole multiples of their scale: zero_point then means nothing.
     """
 
     scale: np.ndarray
     zero_point: np.ndarray
     codes: object
     columns: int
+    bits: int
     order: np.ndarray | None = None
+    bias: np.ndarray | None = None
 
 
 def read_grid(checkpoint, layer, shape, engine):
@@ -35,7 +43,7 @@ def read_grid(checkpoint, layer, shape, engine):
         FileError: a scale that is not finite or is 0, a bit after the last code, inputs that are not in equal groups.
     """
     scheme = checkpoint.schemes[layer]
-    read = _gptq if isinstance(scheme, Gptq) else _compressed_tensors
+    read = {Gptq: _gptq, Awq: _awq, Mlx: _mlx}.get(type(scheme), _compressed_tensors)
     return read(checkpoint, layer, stored_shape(shape, scheme), engine)
 
 
@@ -67,7 +75,7 @@ def _compressed_tensors(checkpoint, layer, shape, engine):
         return told(checkpoint, packed, engine.unpack_compressed_tensors, words, scheme.bits, shape[1])
 
     whole = [np.broadcast_to(part, np.broadcast_shapes(scale.shape, (rows, 1))) for part in (scale, zero_point)]
-    return Grid(*map(np.ascontiguousarray, whole), codes, shape[1])
+    return Grid(*map(np.ascontiguousarray, whole), codes, shape[1], scheme.bits)
 
 
 def _gptq(checkpoint, layer, shape, engine):
@@ -89,7 +97,31 @@ def _gptq(checkpoint, layer, shape, engine):
         q = engine.unpack_gptq(words[:, start:stop], scheme.bits)
         return q if order is None else q[:, order]
 
-    return Grid(scale, zero_point, codes, shape[1], order)
+    return Grid(scale, zero_point, codes, shape[1], scheme.bits, order)
+
+
+def _awq(checkpoint, layer, shape, engine):
+    scale = np.ascontiguousarray(_scale(checkpoint, f"{layer}.scales").T)
+    words = checkpoint.read(f"{layer}.qweight")
+
+    def codes(start, stop):
+        first = start // 8
+        return engine.unpack_awq(words[:, first : -(-stop // 8)])[start - 8 * first : stop - 8 * first]
+
+    return Grid(scale, engine.unpack_awq(checkpoint.read(f"{layer}.qzeros")), codes, shape[1], 4)
+
+
+def _mlx(checkpoint, layer, shape, engine):
+    bits, name = checkpoint.schemes[layer].bits, f"{layer}.weight"
+    scale, bias = _scale(checkpoint, f"{layer}.scales"), read_floats(checkpoint, f"{layer}.biases")
+
+    def codes(start, stop):
+        return engine.unpack_mlx(checkpoint.read_rows(name, start, stop), bits)
+
+    steps = np.rint(-bias / scale)
+    whole = (np.abs(steps) <= LARGEST).all() and (-steps * scale.astype(np.float64) == bias).all()
+    zero_point = (steps - 2 ** (bits - 1)).astype(np.int32) if whole else np.zeros(scale.shape, np.int32)
+    return Grid(scale, zero_point, codes, shape[1], bits, None, None if whole else bias)
 
 
 def _scale(checkpoint, name):

@@ -3,8 +3,9 @@
 import numpy as np
 
 from refq.errors import CheckpointError
+from refq.files.mlx import EMBEDDING
 from refq.files.reassembled import Outliers, Reassembled
-from refq.jobs.stored import read_codes, read_floats, read_weight
+from refq.jobs.stored import read_codes, read_floats, read_weight, weight_rows
 from refq.training.activations import QuantizedInput
 from refq.transforms.inputs import MixedWeight, ReassembledInput, RotatedInput
 from refq.transforms.reassembly import Reassembly
@@ -29,6 +30,8 @@ def read_layer(checkpoint, layer, shape, engine, activations=True):
     transform = checkpoint.schemes[layer].transform
     if activations and isinstance(transform, Outliers):
         return MixedWeight(*read_codes(checkpoint, layer, shape, engine), float(transform.threshold))
+    if layer == EMBEDDING:  # it is looked up, not multiplied
+        return np.concatenate([rows for _, rows in weight_rows(checkpoint, layer, shape, engine)])
     weight = read_weight(checkpoint, layer, shape, engine)
     if activations:
         weight = _on_grid(weight, checkpoint, layer)

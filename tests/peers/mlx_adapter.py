@@ -12,7 +12,7 @@ NAME, __version__ = "mlx", importlib.metadata.version("mlx")
 __all__ = ["dequantize", "unpack_codes", "quantized_matmul", "e2m1_codebook", "embed", "embed_vjp", "linear"]
 __all__ += ["linear_vjp", "softmax", "softmax_vjp", "log_softmax", "log_softmax_vjp", "silu", "silu_vjp", "swiglu"]
 __all__ += ["swiglu_vjp", "rms_norm", "rms_norm_vjp", "rope", "causal_attention", "causal_attention_vjp"]
-__all__ += ["cross_entropy", "cross_entropy_vjp"]
+__all__ += ["cross_entropy", "cross_entropy_vjp", "pack_mlx", "unpack_mlx"]
 GROUP = 32  # the smallest group
 
 
@@ -35,6 +35,30 @@ def unpack_codes(packed, bits, length):
     ones = np.ones((len(u), u.shape[1] // GROUP), np.float32)
     q = _dequantize(u, bits, ones, -half * ones)[:, :length]
     return q.astype(np.int32).reshape(*packed.shape[:-1], length)
+
+
+def pack_mlx(q, bits):
+    """Its own quantizer finds the grid of steps of 1, where a group has both ends of it."""
+    half, (rows, columns) = _half(bits), q.shape
+    filled = np.zeros((rows, -(-columns // GROUP), GROUP), np.float32)
+    filled.reshape(rows, -1)[:, :columns] = q
+    filled.reshape(rows, -1)[:, columns:][:, :2] = [-half, half - 1][: -columns % GROUP]
+    if (filled.min(-1) != -half).any() or (filled.max(-1) != half - 1).any():
+        raise NotImplementedError("the grid is another one where a group has not both its ends")
+    words, scale, bias = mx.quantize(mx.array(filled.reshape(rows, -1)), group_size=GROUP, bits=bits)
+    if (np.array(scale) != 1).any() or (np.array(bias) != -half).any():
+        raise NotImplementedError("the grid that mlx finds is another one")
+    return np.array(words)[:, : columns * bits // 32]
+
+
+def unpack_mlx(packed, bits):
+    columns, half = 32 * packed.shape[1] // bits, _half(bits)
+    groups = -(-columns // GROUP)
+    words = np.zeros((len(packed), groups * GROUP * bits // 32), np.uint32)
+    words[:, : packed.shape[1]] = packed
+    ones = mx.array(np.ones((len(packed), groups), np.float32))
+    q = mx.dequantize(mx.array(words), ones, -half * ones, group_size=GROUP, bits=bits)
+    return np.array(q)[:, :columns].astype(np.int32)
 
 
 def quantized_matmul(x, packed, scale, zero_point, bits):

@@ -12,7 +12,7 @@ from tests.peers.bytes import as_rows, low_first, numbers_of
 NAME, __version__ = "onnxruntime", onnxruntime.__version__
 __all__ = ["quantize", "dequantize", "fake_quantize", "minmax", "pack_codes", "unpack_codes", "quantized_matmul"]
 __all__ += ["embed", "linear", "softmax", "log_softmax", "silu", "swiglu", "rms_norm", "rope", "causal_attention"]
-__all__ += ["cross_entropy"]
+__all__ += ["cross_entropy", "unpack_matmul_nbits", "unpack_matmul_nbits_zeros"]
 CODES = {
     (-8, 7): TensorProto.INT4,
     (0, 15): TensorProto.UINT4,
@@ -94,6 +94,22 @@ def quantized_matmul(x, packed, scale, zero_point, bits):
     zeros = low_first(zero_point + half, bits), TensorProto.UINT8
     sizes = {"K": groups * size, "N": rows, "bits": bits, "block_size": size, "accuracy_level": 1}  # 1: float32
     return _run("MatMulNBits", *inputs, zeros, domain="com.microsoft", **sizes).reshape(*x.shape[:-1], rows)
+
+
+def unpack_matmul_nbits(packed, bits, length):
+    rows, blocks, size = packed.shape
+    sizes = {"K": length, "N": rows, "bits": bits, "block_size": 8 * size // bits, "accuracy_level": 1}
+    inputs = np.eye(length, dtype=np.float32), (packed, TensorProto.UINT8), np.ones((rows, blocks), np.float32)
+    return _run("MatMulNBits", *inputs, domain="com.microsoft", **sizes).T.astype(np.int32)
+
+
+def unpack_matmul_nbits_zeros(packed, bits, blocks):
+    rows, size, half = len(packed), 16, 2 ** (bits - 1)
+    first = np.eye(blocks * size, dtype=np.float32)[::size]  # of each block, where u is 0
+    sizes = {"K": blocks * size, "N": rows, "bits": bits, "block_size": size, "accuracy_level": 1}
+    words = np.zeros((rows, blocks, size * bits // 8), np.uint8), TensorProto.UINT8
+    inputs = first, words, np.ones((rows, blocks), np.float32), (packed, TensorProto.UINT8)
+    return -_run("MatMulNBits", *inputs, domain="com.microsoft", **sizes).T.astype(np.int32) - half
 
 
 def embed(tokens, weight):

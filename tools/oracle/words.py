@@ -48,3 +48,77 @@ def _field(stream, bits, i):
 def _word(stream, w):
     word = _field(stream, 32, w)
     return word - 2**32 if word >= 2**31 else word
+
+
+def pack_awq(q):
+    outputs, inputs = q.shape
+    order, data = (0, 2, 4, 6, 1, 3, 5, 7), []
+    for i in range(inputs):
+        for c in range(outputs // 8):
+            data.append(_word(_joined([q.data[(8 * c + o) * inputs + i] + 8 for o in order], 4), 0))
+    return Array("int32", (inputs, outputs // 8), data)
+
+
+def unpack_awq(packed):
+    inputs, words = packed.shape
+    place, data = (0, 4, 1, 5, 2, 6, 3, 7), []
+    for o in range(8 * words):
+        for i in range(inputs):
+            data.append(_field(packed.data[i * words + o // 8] % 2**32, 4, place[o % 8]) - 8)
+    return Array("int32", (8 * words, inputs), data)
+
+
+def pack_mlx(q, bits):
+    outputs, inputs = q.shape
+    words, data = inputs * bits // 32, []
+    for o in range(outputs):
+        stream = _joined([v + 2 ** (bits - 1) for v in q.data[o * inputs : (o + 1) * inputs]], bits)
+        data += [_field(stream, 32, w) for w in range(words)]
+    return Array("uint32", (outputs, words), data)
+
+
+def unpack_mlx(packed, bits):
+    outputs, words = packed.shape
+    inputs = 32 * words // bits
+    streams = [_joined(packed.data[o * words : (o + 1) * words], 32) for o in range(outputs)]
+    return Array(
+        "int32", (outputs, inputs), [_field(s, bits, i) - 2 ** (bits - 1) for s in streams for i in range(inputs)]
+    )
+
+
+def pack_matmul_nbits(q, bits, block_size):
+    outputs, inputs = q.shape
+    blocks, data = -(-inputs // block_size), []
+    for o in range(outputs):
+        row = [v + 2 ** (bits - 1) for v in q.data[o * inputs : (o + 1) * inputs]]
+        for b in range(blocks):
+            stream = _joined(row[b * block_size : (b + 1) * block_size], bits)
+            data += stream.to_bytes(block_size * bits // 8, "little")
+    return Array("uint8", (outputs, blocks, block_size * bits // 8), data)
+
+
+def unpack_matmul_nbits(packed, bits, length):
+    outputs, blocks, size = packed.shape
+    data = []
+    for o in range(outputs):
+        stream = int.from_bytes(bytes(packed.data[o * blocks * size : (o + 1) * blocks * size]), "little")
+        data += [_field(stream, bits, i) - 2 ** (bits - 1) for i in range(length)]
+    return Array("int32", (outputs, length), data)
+
+
+def pack_matmul_nbits_zeros(zero_point, bits):
+    outputs, blocks = zero_point.shape
+    size, data = -(-blocks * bits // 8), []
+    for o in range(outputs):
+        row = [v + 2 ** (bits - 1) for v in zero_point.data[o * blocks : (o + 1) * blocks]]
+        data += _joined(row, bits).to_bytes(size, "little")
+    return Array("uint8", (outputs, size), data)
+
+
+def unpack_matmul_nbits_zeros(packed, bits, blocks):
+    outputs, size = packed.shape
+    data = []
+    for o in range(outputs):
+        stream = int.from_bytes(bytes(packed.data[o * size : (o + 1) * size]), "little")
+        data += [_field(stream, bits, b) - 2 ** (bits - 1) for b in range(blocks)]
+    return Array("int32", (outputs, blocks), data)

@@ -33,6 +33,7 @@ class Facts(NamedTuple):
     lowest, highest: its zero points.
     half: whether every scale is exact in float16. digits: bits of the widest scale, from its first 1 to its last.
     ordered: whether its columns are in the order of the inputs.
+    whole: whether it has zero points; else it has biases that are no whole multiples of their scales.
     """
 
     shape: tuple
@@ -43,7 +44,8 @@ class Facts(NamedTuple):
     half: bool
     digits: int
     ordered: bool
+    whole: bool
 
     @property
     def symmetric(self):
-        return self.lowest == self.highest == 0
+        return self.whole and self.lowest == self.highest == 0

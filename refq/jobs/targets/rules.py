@@ -10,6 +10,8 @@ def columns_in_order(facts):
 
 
 def on_the_grid(facts):
+    if not facts.whole:
+        return "a bias is no whole multiple of its scale: it has no zero point"
     half = 2 ** (facts.bits - 1)
     if facts.lowest < -half or facts.highest >= half:
         zero = facts.lowest if facts.lowest < -half else facts.highest
