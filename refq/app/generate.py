@@ -9,7 +9,7 @@ from refq.errors import UsageError
 
 
 @click.command()
-@options.model
+@options.readable_model
 @click.option("--prompt", default="", help="The text to continue; empty for the model's start token alone.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True, help="New tokens at most.")
 @click.option(

@@ -11,7 +11,7 @@ from refq.jobs.progress import size
 
 
 @click.command("inspect")
-@options.model
+@options.readable_model
 @click.option("--original", type=options.DIRECTORY, help="Compare with this model: SQNR and largest error a tensor.")
 @options.as_json
 def command(model, original, as_json):

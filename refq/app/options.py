@@ -4,20 +4,22 @@ import os
 
 import click
 
+from refq.files.gguf import is_gguf
 from refq.jobs.plan import FALLBACKS, RANGES
 
 LARGEST = 2.0**128 - 2.0**104  # of float32
 
 
 class ModelDirectory(click.Path):
-    """A directory that exists."""
+    """A directory that exists; where `files` says so, also a GGUF file."""
 
-    def __init__(self):
-        super().__init__(exists=True, file_okay=False)
+    def __init__(self, files=False):
+        super().__init__(exists=True, file_okay=files)
+        self.files = files
 
     def convert(self, value, param, ctx):
-        if os.path.isfile(value):
-            self.fail(f"it must be a model directory; {value!r} is a file", param, ctx)
+        if os.path.isfile(value) and not (self.files and is_gguf(value)):
+            self.fail(f"it must be a model directory{self.files * ' or a .gguf file'}; {value!r} is a file", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -74,6 +76,8 @@ def rule(text):
 COUNT, FILE, DIRECTORY = click.IntRange(min=1), click.Path(exists=True, dir_okay=False), ModelDirectory()
 
 model = click.argument("model", type=DIRECTORY)
+MODEL = ModelDirectory(files=True)
+readable_model = click.argument("model", type=MODEL)
 engine = click.option(
     "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."
 )
@@ -97,6 +101,9 @@ fallback = click.option(
 )
 save_every = click.option(
     "--save-every", type=COUNT, default=50, show_default=True, help="Steps between two checkpoints of the run."
+)
+recompute = click.option(
+    "--recompute", is_flag=True, help="Compute blocks again on the way back: less memory, more time, the same bytes."
 )
 resume = click.option("--resume", is_flag=True, help="Continue a run that was killed.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace OUT, at the end.")

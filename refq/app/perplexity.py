@@ -8,7 +8,7 @@ from refq.app import options
 
 
 @click.command()
-@options.model
+@options.readable_model
 @click.option(
     "--text",
     type=options.FILE,
@@ -17,7 +17,7 @@ from refq.app import options
 )
 @click.option("--context", type=click.IntRange(min=2), default=256, show_default=True, help="Tokens a window.")
 @click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
-@click.option("--original", type=options.DIRECTORY, help="Also KL divergence and top-1 agreement against this model.")
+@click.option("--original", type=options.MODEL, help="Also KL divergence and top-1 agreement against this model.")
 @options.activations
 @options.engine
 @options.threads

@@ -1,10 +1,13 @@
 """tokenizer.json: text to token ids and back, whole or as a stream of whole characters."""
 
 import contextlib
+import json
 import os
 
 from refq.errors import CheckpointError, TokenizerError
 from refq.files.config import token_ids
+from refq.files.gguf import is_gguf, open_gguf
+from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.strict import read_bytes, read_json, shown
 
 CEILING = 2**28  # bytes of a tokenizer.json
@@ -90,10 +93,10 @@ class StreamDecoder:
 
 
 def open_tokenizer(directory, vocab_size, most=None):
-    """Read tokenizer.json of a model directory.
+    """Read tokenizer.json of a model directory, or what stands for it in a GGUF file.
 
     Parameters
-        directory: the model directory.
+        directory: the model directory, or the GGUF file.
         vocab_size: rows of the model's embedding; every token id must be below it.
         most: tokens that a text or pair has at most, special ones too: the longer one loses its end. None: no limit.
     Returns
@@ -103,8 +106,7 @@ def open_tokenizer(directory, vocab_size, most=None):
     """
     from tokenizers import Tokenizer as Inner  # 30 ms that only some commands need
 
-    path = os.path.join(os.fspath(directory), "tokenizer.json")
-    raw = read_bytes(path, CEILING, TokenizerError)
+    path, raw = _tokenizer_bytes(directory)
     with _refusing(f"{path}: it is not a tokenizer"):
         inner = Inner.from_buffer(raw)
     inner.no_truncation()
@@ -127,7 +129,7 @@ def special_ids(directory, config, tokenizer=None):
     """The beginning and the end tokens: generation_config.json decides, then config.json, then tokenizer_config.json.
 
     Parameters
-        directory: the model directory.
+        directory: the model directory, or the GGUF file, whose config says it.
         config: see read_config.
         tokenizer: looks up what tokenizer_config.json gives as text; without one that file is not read.
     Returns
@@ -135,6 +137,8 @@ def special_ids(directory, config, tokenizer=None):
     Raises
         CheckpointError, TokenizerError: a file is malformed, or an id is outside the vocabulary.
     """
+    if is_gguf(directory):
+        return config["bos_token_id"], config["eos_token_ids"]
     found = {"bos": [], "eos": []}
     path = os.path.join(os.fspath(directory), "generation_config.json")
     if os.path.lexists(path):
@@ -147,6 +151,14 @@ def special_ids(directory, config, tokenizer=None):
         raw = read_json(path, _SETTINGS, TokenizerError)
         bos, eos = bos or _named(raw, "bos_token", tokenizer), eos or _named(raw, "eos_token", tokenizer)
     return (bos[0] if bos else None), eos
+
+
+def _tokenizer_bytes(directory):
+    if is_gguf(directory):
+        path = os.fspath(directory)
+        return path, json.dumps(tokenizer_json(open_gguf(path).header.metadata, path)).encode()
+    path = os.path.join(os.fspath(directory), "tokenizer.json")
+    return path, read_bytes(path, CEILING, TokenizerError)
 
 
 @contextlib.contextmanager

@@ -5,10 +5,12 @@ import math
 
 from refq.errors import FormatError, UsageError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
+from refq.files.gguf import is_gguf
 from refq.files.quantization import packed_tensors, scheme_text
 from refq.files.reassembled import Attention, Reassembled, Rotated
 from refq.files.safetensors import as_float32
 from refq.jobs.figures import error_figures, six_digits, sums
+from refq.jobs.gguf import list_gguf, open_model, read_tensor
 from refq.jobs.plan import row_chunks
 from refq.jobs.stored import weight_rows
 from refq.jobs.stored_inputs import read_reassembly
@@ -21,7 +23,7 @@ def inspect_model(directory, original=None, engine=None):
     """Every tensor of a model, float or quantized.
 
     Parameters
-        directory: the model.
+        directory: the model, a directory or a GGUF file.
         original: the model to compare with, or None: then the figures are those that quantize recorded.
         engine: who computes the comparison.
     Returns
@@ -30,6 +32,8 @@ def inspect_model(directory, original=None, engine=None):
             (None where unknown or exact). A reassembled weight is compared with the original one, reassembled too; a
             rotated one is not compared.
     """
+    if is_gguf(directory):
+        return _inspect_gguf(directory, original, engine)
     checkpoint = open_checkpoint(directory)
     run, figures = _recorded(checkpoint)
     rows = list_tensors(checkpoint)
@@ -67,6 +71,20 @@ def summarize(rows, before):
             total = {"kind": kind, "tensors": len(here), "bits_per_weight": six_digits(8 * size / weights)}
             totals.append(total | {"bytes_before": sum(row["bytes"] for row in there), "bytes": size})
     return totals
+
+
+def _inspect_gguf(path, original, engine):
+    rows = [row | {"kind": _kind(row["name"])} | UNKNOWN for row in list_gguf(path)]
+    if original is not None:
+        other = open_checkpoint(original)
+        if llama_tensors(other.config) != {row["name"]: tuple(row["shape"]) for row in rows}:
+            raise UsageError(f"{original} has other tensors than {path}; the original of this model is needed")
+        file, config, _ = open_model(path)
+        for row in rows:
+            x_hat, chunks = read_tensor(file, row["name"], config, engine), row_chunks(row["shape"])
+            pairs = zip(chunks, float_rows(other, row["name"], row["shape"], engine), strict=True)
+            row |= error_figures([sums(x, x_hat[slice(*chunk)]) for chunk, x in pairs])
+    return {"run": None, "attention": Attention()._asdict(), "tensors": rows}
 
 
 def float_rows(checkpoint, name, shape, engine):

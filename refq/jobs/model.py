@@ -3,6 +3,8 @@
 import numpy as np
 
 from refq.files.checkpoint import llama_tensors, open_checkpoint
+from refq.files.gguf import is_gguf
+from refq.jobs.gguf import load_gguf
 from refq.jobs.progress import progress
 from refq.jobs.stored import read_floats
 from refq.jobs.stored_inputs import read_layer
@@ -13,13 +15,13 @@ NUMBERS = 2**22  # in the widest intermediate result of one call: 16 MB in float
 
 
 def load_model(directory, engine, activations=True):
-    """Read a model directory, float or quantized, into the parameters that `llama_forward` takes.
+    """Read a model directory, float or quantized, or a GGUF file into the parameters that `llama_forward` takes.
 
     Memory: a float tensor takes 4 bytes a weight, a quantized layer its packed bytes, and scales and zero points or
     codebooks; on top of all of them, while reading, one tensor as it is stored.
 
     Parameters
-        directory: a Hugging Face model directory.
+        directory: a Hugging Face model directory, or a GGUF file.
         engine: refq or refq_fast.
         activations: bool, whether inputs of linear layers, and queries, keys and values, are quantized as the files
             say; what transforms them stays.
@@ -31,6 +33,8 @@ def load_model(directory, engine, activations=True):
         FileError: whatever open_checkpoint refuses; a weight or scale that is not finite; a scale of 0; what
             read_layer refuses.
     """
+    if is_gguf(directory):
+        return load_gguf(directory, engine)
     checkpoint, params, forms = open_checkpoint(directory), {}, {}
     shapes = llama_tensors(checkpoint.config)
     with progress(sum(int(np.prod(shape)) for shape in shapes.values()), "weights", "loading") as advance:
