@@ -3,6 +3,7 @@
 from refq import *  # noqa: F403
 from refq import __all__ as __all__
 from refq import __version__ as __version__
+from refq_fast import rounding as rounding
 from refq_fast.grids.affine import dequantize, fake_quantize, fake_quantize_vjp, quantize
 from refq_fast.grids.awq_words import pack_awq, unpack_awq
 from refq_fast.grids.codebook import codebook_dequantize, codebook_quantize

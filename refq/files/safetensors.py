@@ -135,9 +135,11 @@ def _read(file, info, start, end, shape):
     data, filled = np.empty(end - start, np.uint8), 0
     with opened(file) as descriptor:
         where = f"tensor {shown(info.name)}" if isinstance(file, int) else f"{file}: tensor {shown(info.name)}"
-        for piece in _pieces(descriptor, start, end, where):
-            data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
-            filled += len(piece)
+        while filled < data.size:
+            count = os.preadv(descriptor, [data[filled : filled + _PIECE]], start + filled)
+            if not count:
+                raise CheckpointError(f"{where}: the file ends at byte {start + filled}; byte {end} was promised")
+            filled += count
     return data.view(DTYPES[info.dtype]).reshape(shape)
 
 

@@ -12,6 +12,7 @@ from refq.files.strict import read_bytes, read_json
 from refq.files.tokenizer import open_tokenizer, special_ids
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
+from refq.jobs.workers import in_order
 
 # files that belong to a model whatever its weights are
 CARRIED = (
@@ -21,12 +22,19 @@ CARRIED = (
 )
 CEILING = 2**28  # bytes of a carried file
 # the bits of infinity in each float, as a whole number: those of a finite number without its sign are less
-_INFINITY = {"F32": (np.uint32, 0x7F800000), "F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80)}
+_INFINITY = {
+    "F32": ((np.int32, np.uint32), 0x7F800000),
+    "F16": ((np.int16, np.uint16), 0x7C00),
+    "BF16": ((np.int16, np.uint16), 0x7F80),
+}
 
 
-def check_inputs(checkpoint):
+def check_inputs(checkpoint, engine=None):
     """Read every file that decides the output; refuses a weight that is not finite.
 
+    Parameters
+        checkpoint: the model.
+        engine: whose threads read; None for one.
     Returns
         digests: dict, file name -> sha256 in hex, sorted by name.
         largest: dict, tensor name -> largest magnitude in it.
@@ -44,7 +52,7 @@ def check_inputs(checkpoint):
         special_ids(checkpoint.directory, checkpoint.config, tokenizer)
     with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
         for file in checkpoint.files:
-            digests[os.path.basename(file)] = _check_weights(file, advance, largest)
+            digests[os.path.basename(file)] = _check_weights(file, engine, advance, largest)
     return dict(sorted(digests.items())), largest
 
 
@@ -63,28 +71,42 @@ def read_small(directory, name, digest=None):
     return data
 
 
-def _check_weights(file, advance, largest):
+def _check_weights(file, engine, advance, largest):
+    """The digest of a file; it is taken in order, while other threads read on and look at the weights."""
     header, digest = read_header(file), hashlib.sha256()
     with opened(file) as descriptor:
         digest.update(os.pread(descriptor, header.size, 0))
-        for info in header.tensors.values():  # in file order and without gaps, so the digest is that of the file
-            for start, stop in row_chunks(info.shape) if info.shape else [(0, 0)]:
-                rows = read_rows(descriptor, info, start, stop) if info.shape else read_tensor(descriptor, info)
-                digest.update(rows.reshape(-1).view(np.uint8))
-                largest[info.name] = max(largest.get(info.name, 0.0), _largest(rows, start, info, file))
-                advance(rows.nbytes)
+
+        def look(piece):
+            info, start, stop = piece
+            rows = read_rows(descriptor, info, start, stop) if info.shape else read_tensor(descriptor, info)
+            return info.name, rows, _largest(rows, start, info, file)
+
+        # in file order and without gaps, so the digest is that of the file
+        for name, rows, found in in_order(engine, look, _all_rows(header.tensors.values())):
+            digest.update(rows.reshape(-1).view(np.uint8))
+            largest[name] = max(largest.get(name, 0.0), found)
+            advance(rows.nbytes)
     return digest.hexdigest()
+
+
+def _all_rows(tensors):
+    for info in tensors:
+        for start, stop in row_chunks(info.shape) if info.shape else [(0, 0)]:
+            yield info, start, stop
 
 
 def _largest(rows, start, info, file):
     if info.dtype not in _INFINITY or not rows.size:
         return 0.0
-    word, infinity = _INFINITY[info.dtype]
-    found = rows.reshape(-1).view(word) & word(np.iinfo(word).max // 2)  # without the sign
-    at = int(np.argmax(found))
-    value = rows.reshape(-1)[at]
-    if found[at] >= infinity:
+    (signed, unsigned), infinity = _INFINITY[info.dtype]
+    words = rows.reshape(-1)
+    # in two's complement the largest magnitude above 0 is the largest number, that below 0 the largest without a sign
+    sign = np.iinfo(unsigned).max // 2 + 1
+    found = max(int(words.view(signed).max()), int(words.view(unsigned).max()) - sign, 0)
+    if found >= infinity:
+        at = int(np.argmax((words.view(unsigned) & unsigned(sign - 1)) >= infinity))
         place = list(np.unravel_index(at, rows.shape))
         where = ", ".join(str(n + (start if axis == 0 else 0)) for axis, n in enumerate(place))
-        raise CheckpointError(f"{file}: tensor {info.name}[{where}] is {value}; every weight must be finite")
-    return abs(float(value))
+        raise CheckpointError(f"{file}: tensor {info.name}[{where}] is {words[at]}; every weight must be finite")
+    return float(unsigned(found).view(rows.dtype))

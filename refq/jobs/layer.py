@@ -12,7 +12,7 @@ from refq.files.checkpoint import Checkpoint
 from refq.files.codebook import Codebooks
 from refq.files.reassembled import Outliers, Reassembled
 from refq.files.safetensors import as_float32
-from refq.jobs import figures
+from refq.jobs import rounding
 from refq.jobs.codebook_layer import indexed
 from refq.jobs.plan import Options, row_chunks
 from refq.jobs.workers import in_order
@@ -77,28 +77,28 @@ def copied(unit, source, _):
 
 def _quantized(unit, source, errors):
     checkpoint, engine, options, grids = source[:4]
-    read = functools.partial(_rows, checkpoint, unit.name)
+    read = functools.partial(checkpoint.read_rows, unit.name)
     bits, symmetric, strategy, group_size = unit.scheme[:4]
+    group_size = group_size or unit.stored[1]
     qmin, qmax = engine.integer_range(bits)
-    qmin = -qmax if isinstance(unit.scheme.transform, Outliers) else qmin
-    fit = functools.partial(getattr(engine, options.range), qmin=qmin, qmax=qmax, symmetric=symmetric)
-    fit = functools.partial(fit, scale_dtype="float16")  # what is evaluated is what is stored
-    known = grids.get(unit.layer)
+    limits = -qmax if isinstance(unit.scheme.transform, Outliers) else qmin, qmax
+    rounded = getattr(engine, "rounding", rounding).rounded
     one = None
     if strategy == "tensor":
-        one = known or fit(engine.to_groups(read(0, unit.shape[0]), axis=None))
+        one = grids.get(unit.layer) or _fitted(source, read(0, unit.shape[0]), limits, symmetric)
 
     def work(rows):
-        w = read(*rows)
-        groups = engine.to_groups(w, group_size)
-        scale, zero_point = one or (known and tuple(part[slice(*rows)] for part in known)) or fit(groups)
-        q = engine.quantize(groups, scale, zero_point, qmin, qmax)
-        before = groups if source.original is None else _rows(source.original, unit.name, *rows).reshape(groups.shape)
-        far = figures.sums(before, engine.dequantize(q, scale, zero_point))
-        return engine.pack_compressed_tensors(q.reshape(w.shape), bits), far, (scale[..., 0], zero_point[..., 0])
+        w, original, known = read(*rows), None, one
+        if source.original is not None:
+            original = source.original.read_rows(unit.name, *rows)
+        if known is None and unit.layer in grids:
+            known = tuple(part[slice(*rows)] for part in grids[unit.layer])
+        elif known is None and options.range != "minmax":
+            known = _fitted(source, w, limits, symmetric, group_size)
+        return rounded(w, bits, limits, group_size, symmetric, known, original)
 
     fitted = []
-    for packed, far, grid in in_order(engine, work, row_chunks(unit.stored)):
+    for packed, *grid, far in in_order(engine, work, row_chunks(unit.stored)):
         yield f"{unit.layer}.weight_packed", packed
         errors.append(far)
         fitted.append(grid)
@@ -122,5 +122,7 @@ def _of_input(unit, source):
             yield f"{unit.layer}.input_{part}", index
 
 
-def _rows(checkpoint, name, start, stop):
-    return as_float32(checkpoint.read_rows(name, start, stop))
+def _fitted(source, w, limits, symmetric, group_size=None):
+    """Scale and zero point of groups, or of all of w; what is evaluated is what is stored."""
+    groups = source.engine.to_groups(as_float32(w), group_size, None if group_size is None else -1)
+    return getattr(source.engine, source.options.range)(groups, *limits, symmetric, scale_dtype="float16")

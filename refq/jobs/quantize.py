@@ -37,7 +37,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         OSError: the disk refused; what was finished is kept for `resume`.
     """
     target = output.check_paths(model, out, resume or overwrite)
-    checkpoint, schemes, record, shards = _checked(model, options)
+    checkpoint, schemes, record, shards = _checked(model, options, engine)
     needed = bytes_needed(checkpoint, shards)
     if needed > WORTH_SAYING:
         say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
@@ -89,11 +89,11 @@ def bytes_needed(checkpoint, shards):
     return weights + beside + 2**14 + 2**11 * len(checkpoint.tensors)
 
 
-def _checked(model, options):
+def _checked(model, options, engine=None):
     """Everything that can be wrong with the model, before anything is written: checkpoint, schemes, record, shards."""
     checkpoint = open_checkpoint(model)
     schemes = plan_schemes(checkpoint, options)
-    digests, largest = check_inputs(checkpoint)
+    digests, largest = check_inputs(checkpoint, engine)
     files, record = plan_files(checkpoint, schemes), run_record(options, digests)
     for units in files.values():
         check_scales(units, largest, checkpoint, options)

@@ -1,5 +1,7 @@
 """The weight files of the output: every finished tensor goes into the journal, and is believed only by its digest."""
 
+import concurrent.futures
+import contextlib
 import hashlib
 import os
 
@@ -43,7 +45,8 @@ def write_shards(room, shards, source, record, done, pieces=pieces, doing="quant
         doing: what the progress says.
     """
     total = sum(map(os.path.getsize, source.checkpoint.files))
-    with open_journal(os.path.join(room, "journal")) as journal, progress(total, "B", doing) as advance:
+    path = os.path.join(room, "journal")
+    with open_journal(path) as journal, progress(total, "B", doing) as advance, _syncing() as sync:
         for name, (units, layout) in shards.items():
             with output.allocated(os.path.join(room, "model", name), layout.size) as file:
                 figures = {}
@@ -55,7 +58,24 @@ def write_shards(room, shards, source, record, done, pieces=pieces, doing="quant
                     figures |= {unit.layer: line["figures"]} if unit.scheme else {}
                     advance(_stored(source.checkpoint, unit))
                 output.write(file, header_bytes(layout.entries, metadata(record, figures), layout.header), 0)
-                os.fsync(file)
+                sync(file)
+
+
+@contextlib.contextmanager
+def _syncing():
+    """Give a function that brings a file to the disk while others are written; at the end all are there."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = []
+        yield lambda file: waiting.append(pool.submit(_synced, os.dup(file)))
+        for one in waiting:
+            one.result()
+
+
+def _synced(file):
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _stored(checkpoint, unit):

@@ -68,13 +68,19 @@ def _unpacked(packed, bits, length, flip):
 @parallel
 def _pack(q, bits, flip, packed):
     for row in prange(q.shape[0]):
-        if bits == 4:
-            _pack_4(q[row], flip, packed[row])
-        elif bits == 8:
-            for i in range(q.shape[1]):
-                packed[row, i] = np.uint8(q[row, i] ^ flip)
-        else:
-            _pack_any(q[row], bits, flip, packed[row])
+        pack_row(q[row], bits, flip, packed[row])
+
+
+@serial
+def pack_row(q, bits, flip, packed):
+    """Codes of one row, whose lowest bits count, as bytes."""
+    if bits == 4:
+        _pack_4(q, flip, packed)
+    elif bits == 8:
+        for i in range(q.size):
+            packed[i] = np.uint8(q[i] ^ flip)
+    else:
+        _pack_any(q, bits, flip, packed)
 
 
 @serial

@@ -1,11 +1,14 @@
 """Twin of refq.ranges.minmax."""
 
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import overload
 
 from refq import checks
 from refq.ranges.minmax import grid_of_range
-from refq_fast.kernel import parallel
+from refq_fast.kernel import parallel, serial
+from refq_fast.simd import LANES, load_floats, maximum, splat
+from refq_fast.simd_groups import largest, minimum, smallest
 
 CHUNK = 8192  # elements a task, at least
 
@@ -32,8 +35,33 @@ def _ends(x, lo, hi):
     share = CHUNK // x.shape[1] + 1
     for task in prange((len(x) + share - 1) // share):
         for g in range(task * share, min(task * share + share, len(x))):
-            low = high = x[g, 0] * 0
-            for v in x[g]:
-                low = min(low, v)
-                high = max(high, v)
-            lo[g], hi[g] = low, high
+            lo[g], hi[g] = ends(x[g], 0, x.shape[1])
+
+
+def ends(x, start, stop):
+    """Smallest and largest of x[start:stop] and 0, of a contiguous row of finite numbers."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(ends)
+def _by_width(x, start, stop):
+    if x.dtype == types.float32:
+        return lambda x, start, stop: _vector_ends(x, start, stop)
+    return lambda x, start, stop: _ends_from(x, start, stop, x.dtype.type(0), x.dtype.type(0))
+
+
+@serial
+def _vector_ends(x, start, stop):
+    whole = stop - (stop - start) % LANES
+    least = most = splat(np.float32(0))
+    for i in range(start, whole, LANES):
+        v = load_floats(x, i)
+        least, most = minimum(v, least), maximum(v, most)
+    return _ends_from(x, whole, stop, smallest(least), largest(most))
+
+
+@serial
+def _ends_from(x, start, stop, low, high):
+    for i in range(start, stop):
+        low, high = min(low, x[i]), max(high, x[i])
+    return low, high

@@ -1,0 +1,147 @@
+"""Rows of a weight, as they are stored, to packed codes, grids and errors: one pass, each row out of the cache."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from refq.grids.affine import quantize
+from refq.ranges.minmax import minmax
+from refq_fast import threads
+from refq_fast.grids.pack import pack_row
+from refq_fast.kernel import serial, summing
+from refq_fast.ranges.minmax import ends
+from refq_fast.ranges.mse import grid, rule
+from refq_fast.simd import LANES, load_floats, maximum, splat, store
+from refq_fast.simd_groups import largest, magnitude, minimum, store_codes
+from refq_fast.simd_integers import rint
+
+MOST = 65504  # of float16
+_HALF = np.float32(2.0**112)  # corrects the bias of a float16 whose fields stand where those of a float32 do
+
+
+def rounded(w, bits, limits, group_size, symmetric=True, known=None, original=None):
+    """Twin of refq.jobs.rounding.rounded: the same codes, grids and largest error; the sums in another order."""
+    rows, width = w.shape
+    words = -(-width * bits // 32)
+    packed = np.empty((rows, 4 * words), np.uint8)
+    packed[:, width * bits // 8 :] = 0  # a last word may have unused bits
+    shape = rows, width // group_size
+    scale, zero_point = np.empty(shape, np.float32), np.empty(shape, np.int32)
+    if known is not None:
+        scale[:], zero_point[:] = known[0][..., 0], known[1][..., 0]
+    errors = np.empty((rows, 3))
+    fit = known is None
+    form = rule(np.float32, *limits, symmetric, "float16")
+
+    stored = _words(w)
+    other = stored[:, :0] if original is None else _words(original)
+
+    def kernel(w, original, packed, scale, zero_point, errors):
+        _rounded(w, original, bits, fit, form, packed, scale, zero_point, errors)
+
+    threads.over_rows(kernel, stored, other, packed, scale, zero_point, errors)
+    signal, noise, largest = float(errors[:, 0].sum()), float(errors[:, 1].sum()), float(errors[:, 2].max())
+    if not (np.isfinite(signal) and scale.all() and np.abs(scale).max() <= MOST):  # the reference says what is wrong
+        groups = w.astype(np.float32).reshape(*shape, group_size)
+        quantize(groups, *(known or minmax(groups, *limits, symmetric, "float16")), *limits)
+    return packed.view("<i4").astype(np.int32, copy=False), scale, zero_point, (signal, noise, largest)
+
+
+def _words(w):
+    """bfloat16 as int16, float16 as uint16: so the kernels tell them apart."""
+    return np.ascontiguousarray(w).view({"bfloat16": np.int16, "float16": np.uint16}.get(w.dtype.name, np.float32))
+
+
+@serial
+def _rounded(w, original, bits, fit, rule, packed, scale, zero_point, errors):
+    rows, width = w.shape
+    groups, size = scale.shape[1], width // scale.shape[1]
+    reach = np.empty((2, groups), np.float32)
+    x, q = np.empty((2, width), np.float32), np.empty(width, np.int8)
+    for row in range(rows):
+        real = _real(w[row], x[0])
+        if fit:
+            for g in range(groups):
+                reach[0, g], reach[1, g] = ends(real, g * size, g * size + size)
+            for g in range(groups):  # a loop of its own, for vectors of groups
+                scale[row, g], z = grid(reach[0, g], reach[1, g], rule)
+                zero_point[row, g] = np.int32(z)
+        _codes(real, scale[row], zero_point[row], rule[0], rule[1], q)
+        pack_row(q, bits, 1 << (bits - 1), packed[row])
+        if original.size:
+            real = _real(original[row], x[0])
+        far = _missed(real, q, scale[row], zero_point[row], x[1])
+        errors[row, 0], errors[row, 1], errors[row, 2] = _squares(real), _squares(x[1]), far
+
+
+def _real(words, x):
+    """A row as float32: itself, or x, which is then filled."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(_real)
+def _by_kind(words, x):
+    if words.dtype == types.float32:
+        return lambda words, x: words
+    if words.dtype == types.int16:
+        return lambda words, x: _from_bfloat16(words, x)
+    return lambda words, x: _from_float16(words, x)
+
+
+@serial
+def _from_bfloat16(words, x):
+    bits = x.view(np.int32)
+    for i in range(x.size):
+        bits[i] = np.int32(words[i]) << 16
+    return x
+
+
+@serial
+def _from_float16(words, x):
+    for i in range(0, x.size - x.size % LANES, LANES):
+        store(x, i, load_floats(words, i))
+    bits = x.view(np.int32)
+    for i in range(x.size - x.size % LANES, x.size):
+        bits[i] = np.int32(np.int16(words[i])) << 13 & -0x70000001
+        x[i] *= _HALF
+    return x
+
+
+@serial
+def _codes(x, scale, zero_point, qmin, qmax, q):
+    size = x.size // scale.size
+    whole = size - size % LANES
+    for g in range(scale.size):
+        start = g * size
+        s, z, low, high = splat(scale[g]), splat(np.float32(zero_point[g])), splat(qmin), splat(qmax)
+        for i in range(start, start + whole, LANES):
+            store_codes(q, i, minimum(maximum(rint(load_floats(x, i) / s) + z, low), high))
+        for i in range(start + whole, start + size):
+            q[i] = np.int8(min(max(np.rint(x[i] / scale[g]) + np.float32(zero_point[g]), qmin), qmax))
+
+
+@serial
+def _missed(x, q, scale, zero_point, far):
+    """far = x minus what the codes stand for; the largest of these."""
+    size = x.size // scale.size
+    whole = size - size % LANES
+    worst, most = np.float32(0), splat(np.float32(0))
+    for g in range(scale.size):
+        start = g * size
+        s, z = splat(scale[g]), splat(np.float32(zero_point[g]))
+        for i in range(start, start + whole, LANES):
+            v = load_floats(x, i) - (load_floats(q, i) - z) * s
+            most = maximum(magnitude(v), most)
+            store(far, i, v)
+        for i in range(start + whole, start + size):
+            far[i] = x[i] - np.float32(np.int32(q[i]) - zero_point[g]) * scale[g]
+            worst = max(worst, abs(far[i]))
+    return max(worst, largest(most))
+
+
+@summing
+def _squares(x):
+    total = 0.0
+    for i in range(x.size):
+        total += np.float64(x[i]) * np.float64(x[i])
+    return total
