@@ -70,12 +70,15 @@ def _factor(a, pivots, diagonal, start, stop):
     blas.each(lambda cut: _divide(rows[cut], a[half:stop, half:stop]), _cuts(half - start, ROWS))
     rows /= pivots[half:stop]
 
-    def subtract(tile):
-        i, j = tile
-        a[start:half, start:half][i, j] -= (rows[i] * pivots[half:stop]) @ rows[j].T
-
     cuts = _cuts(half - start, TILE)
-    blas.each(subtract, [(i, j) for i in cuts for j in cuts if i.start <= j.start])
+
+    def subtract(i):
+        scaled = rows[i] * pivots[half:stop]
+        for j in cuts:
+            if i.start <= j.start:
+                a[start:half, start:half][i, j] -= scaled @ rows[j].T
+
+    blas.each(subtract, cuts)
     _factor(a, pivots, diagonal, start, half)
 
 
