@@ -12,10 +12,11 @@ import numpy as np
 from numba import prange
 
 from refq import checks
+from refq_fast import blocks
+from refq_fast.blocks import PART
 from refq_fast.grids.pack import pack_codes, unpack_codes
-from refq_fast.interleaved import side_by_side, tiled
 from refq_fast.kernel import inlined, parallel, serial
-from refq_fast.one_row import ONES, laid_out, of_codes, to_codes
+from refq_fast.one_row import ONES, of_codes, to_codes
 from refq_fast.simd import LANES, load_floats, load_words
 from refq_fast.simd_integers import (
     add_dots,
@@ -23,6 +24,7 @@ from refq_fast.simd_integers import (
     add_reals,
     dots,
     load_integers,
+    prefetch,
     scaled,
     splat_word,
     store_rows,
@@ -31,9 +33,9 @@ from refq_fast.simd_integers import (
     zero_reals,
     zero_words,
 )
+from refq_fast.tiles import side_by_side, tiled
 
 ROWS, FEW = 8, 3  # rows of a block; up to FEW rows go one by one
-PART = 128  # inputs whose sums of x and of u - c, of 8 bits each, fit 16 bits
 WIDEST = 15  # bits of a code of x that two limbs hold
 TILES = 4  # a task
 SMALL = 2**16  # words below which starting threads costs more than they save
@@ -80,8 +82,9 @@ def exact(weight, bits):
 
 def sums(q, zero_point, weight):
     """int32 (rows, out, groups) of codes q int32 (rows, in) of at most 8 bits and zero_point int32 (rows,)."""
-    rows, (codes, pairs, _) = (0,) * (1 if len(q) <= FEW else ROWS), _rooms(len(q), 1, weight)
-    _lay_codes(q, zero_point, _shape(weight), rows, codes, pairs)
+    rows = (0,) * (1 if len(q) <= FEW else ROWS)
+    codes, pairs, _ = blocks.rooms(len(q), 1, rows, _shape(weight), weight.scale.shape[1] // LANES)
+    blocks.of_codes(q, zero_point, _shape(weight), rows, codes, pairs)
     y = np.empty((len(codes) * len(rows), weight.scale.shape[1] // LANES, len(weight.codes) * LANES), np.int32)
     _whole_products(_shape(weight), weight[4:], (codes, pairs), rows, y)
     return np.ascontiguousarray(y[: len(q), :, : weight.out].swapaxes(1, 2))
@@ -106,8 +109,8 @@ def product(x, bits, symmetric, weight):
         work(x, bits, symmetric, weight[4:], words, found, steps, zeros, y)
     else:
         rows, tokens = (0,) * ROWS, (0,) * (ROWS // limbs)
-        codes, pairs, steps = _rooms(len(x), limbs, weight)
-        _lay_reals(x, bits, symmetric, _shape(weight), rows, codes, pairs, steps)
+        codes, pairs, steps = blocks.rooms(len(x), limbs, rows, _shape(weight), weight.scale.shape[1] // LANES)
+        blocks.of_reals(x, bits, symmetric, _shape(weight), rows, codes, pairs, steps)
         y = np.empty((steps.size, len(weight.codes) * LANES), np.float32)
         _real_products(_shape(weight), weight[4:], (codes, pairs, steps), rows, tokens, y)
     return np.ascontiguousarray(y[: len(x), : weight.out]), steps.reshape(-1)[: len(x)]
@@ -116,14 +119,6 @@ def product(x, bits, symmetric, weight):
 def _shape(weight):
     """Bits of a code, words of a group and parts of it."""
     return weight.bits, weight.codes.shape[1] // weight.scale.shape[1], -(-weight.size // PART)
-
-
-def _rooms(count, limbs, weight):
-    """Codes of blocks of x, word after word of all rows side by side; pairs alike, part after part; steps."""
-    rows, (_, words, parts) = (1 if count <= FEW else ROWS), _shape(weight)
-    blocks, groups = -(-count * limbs // rows), weight.scale.shape[1] // LANES
-    codes = np.zeros((blocks, groups * words * (8 // weight.bits) * rows), np.int32)
-    return codes, np.zeros((blocks, groups * parts * rows), np.int32), np.zeros((blocks, rows // limbs), np.float32)
 
 
 @serial
@@ -145,45 +140,6 @@ def _few_rows(x, bits, symmetric, weight, words, sums, steps, zeros, y):
 
 
 @parallel
-def _lay_reals(x, bits, symmetric, shape, rows, codes, pairs, steps):
-    tokens = steps.shape[1]
-    limbs = len(rows) // tokens
-    for block in prange(len(codes)):
-        words = np.empty((limbs, codes.shape[1] // len(rows)), np.int32)
-        sums = np.empty(words.shape[1] * shape[0] // (8 * shape[1]), np.int32)
-        for i in range(min(tokens, len(x) - block * tokens)):
-            steps[block, i], zero = to_codes(x[block * tokens + i], bits, symmetric, words, sums)
-            _put(words, zero, shape, len(rows), i * limbs, codes[block], pairs[block])
-
-
-@parallel
-def _lay_codes(q, zero_point, shape, rows, codes, pairs):
-    for block in prange(len(codes)):
-        words = np.empty((1, codes.shape[1] // len(rows)), np.int32)
-        sums = np.empty(words.shape[1] * shape[0] // (8 * shape[1]), np.int32)
-        for i in range(min(len(rows), len(q) - block * len(rows))):
-            row = block * len(rows) + i
-            laid_out(q[row], zero_point[row], words, sums)
-            _put(words, zero_point[row], shape, len(rows), i, codes[block], pairs[block])
-
-
-@serial
-def _put(words, zero, shape, rows, place, codes, pairs):
-    """The limbs of a row of x at `place` of its block; with the upper limb goes no zero point."""
-    bits, length, parts = shape
-    length *= 8 // bits
-    for limb in range(len(words)):
-        for word in range(words.shape[1]):
-            codes[word * rows + place + limb] = words[limb, word]
-        for at in range(pairs.size // rows):
-            first = at // parts * length + at % parts * (PART // 4)
-            total = np.int32(0)
-            for code in words[limb, first : min(first + PART // 4, (at // parts + 1) * length)].view(np.int8):
-                total = np.int32(total - code)
-            pairs[at * rows + place + limb] = total & 0xFFFF | (0 if limb else -zero) << 16
-
-
-@parallel
 def _whole_products(shape, weight, x, rows, y):
     for task in prange((len(weight[0]) + TILES - 1) // TILES):
         pairs = np.empty(weight[2].shape[1] * shape[2], np.uint32)
@@ -201,16 +157,16 @@ def _whole_products(shape, weight, x, rows, y):
 
 @parallel
 def _real_products(shape, weight, x, rows, tokens, y):
-    tiles, blocks = len(weight[0]), len(x[0])
+    tiles, count = len(weight[0]), len(x[0])
     pass_ = max(1, CACHE // (4 * x[0].shape[1]))
     for task in prange((tiles + TILES - 1) // TILES):
         pairs = np.empty((TILES, weight[2].shape[1] * shape[2]), np.uint32)
-        for start in range(0, blocks, pass_):
+        for start in range(0, count, pass_):
             for tile in range(task * TILES, min(task * TILES + TILES, tiles)):
                 codes, scale, own = weight[0][tile], weight[1][tile], pairs[tile % TILES]
                 if start == 0:
                     _pair_up(shape, codes, weight[2][tile % len(weight[2])], own)
-                for block in range(start, min(start + pass_, blocks)):
+                for block in range(start, min(start + pass_, count)):
                     found = _real_tile(shape, codes, own, scale, x[0][block], x[1][block], rows, tokens)
                     at = block * len(tokens) * y.shape[1] + tile * LANES
                     store_rows(y.reshape(-1), at, y.shape[1], scaled(found, x[2][block], 0))
@@ -227,8 +183,7 @@ def _pair_up(shape, codes, zero_point, pairs):
         for word in range(first, last):
             u = load_words(codes, word * LANES)
             if bits == 4:
-                total = dots(total, (u >> 4) & 0x0F0F0F0F, ONES)
-                u = u & 0x0F0F0F0F
+                u = (u & 0x0F0F0F0F) + ((u >> 4) & 0x0F0F0F0F)  # two bytes of 4 bits are a byte
             total = dots(total, u, ONES)
         c = load_integers(zero_point, group * LANES)
         total = total - c * splat_word(np.int32((last - first) * 32 // bits))
@@ -255,11 +210,13 @@ def _group(shape, codes, pairs, x, x_pairs, rows, group):
         last = min(first + step, (group + 1) * words)
         if bits == 4:
             for word in range(first, last):
+                prefetch(codes, word * LANES + len(codes))  # the next tile
                 both, k = load_words(codes, word * LANES), 2 * word * len(rows)
                 found = add_dots(found, both & 0x0F0F0F0F, x, k)
                 found = add_dots(found, (both >> 4) & 0x0F0F0F0F, x, k + len(rows))
         else:
             for word in range(first, last):
+                prefetch(codes, word * LANES + len(codes))
                 found = add_dots(found, load_words(codes, word * LANES), x, word * len(rows))
         found = add_pairs(found, load_words(pairs, at * LANES), x_pairs, at * len(rows))
     return found

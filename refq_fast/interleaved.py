@@ -2,22 +2,23 @@
 
 A tile is LANES rows. Its words stand column by column: word j of a lane holds the codes 8 j .. 8 j + 7 of that row, the
 first in the lowest bits. A code is stored as code + 8, its zero point likewise. A code is not shifted down: at place i
-of a half word it counts 16**i, and so does the zero point taken from it, while x has been multiplied by 16**-i.
+of a half word it counts 16**i, and so does the zero point taken from it, while x has been multiplied by 16**-i. Nor is
+it converted: below the exponent of 2**23 its bits are the number 2**23 + code, and the zero point is one as well.
 All of that is exact (for x of at least 2**-114), so a product is x times (code - zero_point), rounded like any other.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from refq_fast.kernel import parallel, serial
+from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.simd import (
     LANES,
     ROWS,
     add_products,
     add_scaled,
+    as_floats,
     fma,
     load_floats,
     load_words,
@@ -27,10 +28,15 @@ from refq_fast.simd import (
     to_floats,
     zero_block,
 )
+from refq_fast.simd_integers import prefetch
+from refq_fast.tiles import side_by_side, tiled, untiled
 
 TILES = 4  # a task
 SMALL = 2**13  # words below which starting threads costs more than they save
 CACHE = 2**17  # numbers of x that stay in a core's second-level cache
+AHEAD = 2**10  # words of codes: the processor is told of them 4 KB before they are needed
+LARGE = 2**23  # the last bit of a float32 from here on counts 1
+LARGE_BITS = 0x4B000000
 
 
 class Interleaved(NamedTuple):
@@ -57,32 +63,13 @@ def interleave(packed, scale, zero_point):
     return Interleaved(out, codes, tiled(scale), tiled(np.repeat(zero_point, LANES, 0) if same else zero_point))
 
 
-def side_by_side(packed, bits):
-    """Canonical bytes of 4 or 8 bits a code as the codes of tiles, each plus 2**(bits - 1).
-
-    Of each eight codes of 8 bits the even ones are a word, then the odd ones, as half bytes give them.
-    """
-    codes = _aligned((-(-len(packed) // LANES), -(-packed.shape[1] // bits) * bits // 4 * LANES), np.uint32)
-    _interleave(np.ascontiguousarray(packed), bits // 4, np.uint32(0x88888888 if bits == 4 else 0x80808080), codes)
-    return codes
-
-
 def stored(weight, row_bytes):
     """packed, scale, zero_point and bits of an Interleaved, as quantized_matmul takes them."""
-    codes, scale, zero_point = (_rows(part, weight.out) for part in weight[1:])
+    codes, scale, zero_point = (untiled(part, weight.out) for part in weight[1:])
     packed = (codes ^ np.uint32(0x88888888)).astype("<u4").view(np.uint8)[:, :row_bytes]
     scale = (scale.view(np.float16) if scale.dtype == np.uint16 else scale).astype(np.float32)
     zero_point = np.broadcast_to(zero_point.astype(np.int32) - 8, scale.shape)
     return np.ascontiguousarray(packed), scale, np.ascontiguousarray(zero_point), 4
-
-
-def tiled(values):
-    """(out, groups) to (tiles, groups * LANES); rows beyond the last are 0."""
-    values = np.pad(values, ((0, -len(values) % LANES), (0, 0)))
-    turned = values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2)
-    tiles = _aligned(turned.shape, values.dtype)
-    tiles[:] = turned
-    return tiles.reshape(len(tiles), -1)
 
 
 def product(x, weight):
@@ -110,35 +97,6 @@ def dequantized(weight):
     w = np.empty((len(weight.codes) * LANES, weight.codes.shape[1] // LANES * 8), np.float32)
     _dequantize(*weight[1:], w)
     return w[: weight.out]
-
-
-def _aligned(shape, dtype):
-    """An array that begins a cache line: no vector of it is read in two pieces."""
-    size, line = math.prod(shape) * np.dtype(dtype).itemsize, 64
-    room = np.empty(size + line, np.uint8)
-    start = -room.ctypes.data % line
-    return room[start : start + size].view(dtype).reshape(shape)
-
-
-def _rows(tiles, out):
-    """What `tiled` made, back to (out, groups), or (1, groups) where all tiles have the same."""
-    turned = np.ascontiguousarray(tiles.reshape(len(tiles), -1, LANES).swapaxes(1, 2))
-    return turned.reshape(len(tiles) * LANES, -1)[:out] if len(tiles) * LANES >= out else turned[0, :1]
-
-
-@parallel
-def _interleave(packed, apart, flip, codes):
-    out, length = packed.shape
-    for tile in prange(codes.shape[0]):
-        for at in range(codes.shape[1]):
-            row, word = tile * LANES + at % LANES, np.uint32(0)
-            first = at // LANES // apart * 4 * apart + at // LANES % apart
-            if row < out:
-                for i in range(4):
-                    place = first + i * apart
-                    if place < length:
-                        word |= np.uint32(packed[row, place]) << np.uint32(8 * i)
-            codes[tile, at] = word ^ flip  # two's complement to code + 2**(bits - 1)
 
 
 @serial
@@ -180,29 +138,40 @@ def _few_rows_of(codes, scale, zero_point, x, y, first, last):
 @serial
 def dot(codes, scale, zero_point, x, y, at):
     """LANES dot products: a tile with one row of x; four sums at a time, so that additions do not wait for another."""
-    sixteen, nothing = splat(np.float32(16)), splat(np.float32(0))
-    step = codes.size // scale.size
+    step, nothing = codes.size // scale.size, splat(np.float32(0))
     total = nothing
     for group in range(0, scale.size, LANES):
-        z0 = load_floats(zero_point, group)
-        z1 = z0 * sixteen
-        z2 = z1 * sixteen
-        z3 = z2 * sixteen
+        z0, z1, z2, z3 = _zeros(load_floats(zero_point, group))
         a, b, c, d = nothing, nothing, nothing, nothing
         for word in range(group * step, (group + LANES) * step, LANES):
+            prefetch(codes, word + AHEAD)
             low = load_words(codes, word)
             high = low >> 16
             k = word // LANES * 8
-            a = fma(to_floats(low & 0xF) - z0, splat(x[k]), a)
-            b = fma(to_floats(low & 0xF0) - z1, splat(x[k + 1]), b)
-            c = fma(to_floats(low & 0xF00) - z2, splat(x[k + 2]), c)
-            d = fma(to_floats(low & 0xF000) - z3, splat(x[k + 3]), d)
-            a = fma(to_floats(high & 0xF) - z0, splat(x[k + 4]), a)
-            b = fma(to_floats(high & 0xF0) - z1, splat(x[k + 5]), b)
-            c = fma(to_floats(high & 0xF00) - z2, splat(x[k + 6]), c)
-            d = fma(to_floats(high & 0xF000) - z3, splat(x[k + 7]), d)
+            a = fma(_float(low, 0xF) - z0, splat(x[k]), a)
+            b = fma(_float(low, 0xF0) - z1, splat(x[k + 1]), b)
+            c = fma(_float(low, 0xF00) - z2, splat(x[k + 2]), c)
+            d = fma(_float(low, 0xF000) - z3, splat(x[k + 3]), d)
+            a = fma(_float(high, 0xF) - z0, splat(x[k + 4]), a)
+            b = fma(_float(high, 0xF0) - z1, splat(x[k + 5]), b)
+            c = fma(_float(high, 0xF00) - z2, splat(x[k + 6]), c)
+            d = fma(_float(high, 0xF000) - z3, splat(x[k + 7]), d)
         total = fma((a + b) + (c + d), load_floats(scale, group), total)
     store(y, at, total)
+
+
+@inlined
+def _float(word, mask):
+    return as_floats(word & mask | LARGE_BITS)
+
+
+@inlined
+def _zeros(z):
+    """The zero points of the four places of a half word, from LARGE on."""
+    large, sixteen = splat(np.float32(LARGE)), splat(np.float32(16))
+    z1 = z * sixteen
+    z2 = z1 * sixteen
+    return z + large, z1 + large, z2 + large, z2 * sixteen + large
 
 
 @parallel
@@ -221,27 +190,23 @@ def _many_rows(codes, scale, zero_point, x, y):
 @serial
 def _dots(codes, scale, zero_point, x, y, at, columns):
     """ROWS times LANES dot products: a tile with a block of x."""
-    sixteen = splat(np.float32(16))
     step = codes.size // scale.size
     total = zero_block()
     for group in range(0, scale.size, LANES):
-        z0 = load_floats(zero_point, group)
-        z1 = z0 * sixteen
-        z2 = z1 * sixteen
-        z3 = z2 * sixteen
+        z0, z1, z2, z3 = _zeros(load_floats(zero_point, group))
         sums = zero_block()
         for word in range(group * step, (group + LANES) * step, LANES):
             low = load_words(codes, word)
             high = low >> 16
             k = word // LANES * 8 * ROWS
-            sums = add_products(sums, to_floats(low & 0xF) - z0, x, k, 1)
-            sums = add_products(sums, to_floats(low & 0xF0) - z1, x, k + ROWS, 1)
-            sums = add_products(sums, to_floats(low & 0xF00) - z2, x, k + 2 * ROWS, 1)
-            sums = add_products(sums, to_floats(low & 0xF000) - z3, x, k + 3 * ROWS, 1)
-            sums = add_products(sums, to_floats(high & 0xF) - z0, x, k + 4 * ROWS, 1)
-            sums = add_products(sums, to_floats(high & 0xF0) - z1, x, k + 5 * ROWS, 1)
-            sums = add_products(sums, to_floats(high & 0xF00) - z2, x, k + 6 * ROWS, 1)
-            sums = add_products(sums, to_floats(high & 0xF000) - z3, x, k + 7 * ROWS, 1)
+            sums = add_products(sums, _float(low, 0xF) - z0, x, k, 1)
+            sums = add_products(sums, _float(low, 0xF0) - z1, x, k + ROWS, 1)
+            sums = add_products(sums, _float(low, 0xF00) - z2, x, k + 2 * ROWS, 1)
+            sums = add_products(sums, _float(low, 0xF000) - z3, x, k + 3 * ROWS, 1)
+            sums = add_products(sums, _float(high, 0xF) - z0, x, k + 4 * ROWS, 1)
+            sums = add_products(sums, _float(high, 0xF0) - z1, x, k + 5 * ROWS, 1)
+            sums = add_products(sums, _float(high, 0xF00) - z2, x, k + 6 * ROWS, 1)
+            sums = add_products(sums, _float(high, 0xF000) - z3, x, k + 7 * ROWS, 1)
         total = add_scaled(total, load_floats(scale, group), sums)
     store_block(y, at, columns, total)
 

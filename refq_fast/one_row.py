@@ -19,7 +19,7 @@ range overflows.
 
 import numpy as np
 
-from refq_fast.interleaved import dot, turn_row  # noqa: F401
+from refq_fast.interleaved import AHEAD, dot, turn_row  # noqa: F401
 from refq_fast.kernel import inlined, serial
 from refq_fast.simd import LANES, load_floats, load_words, maximum, splat, store, to_floats, where
 from refq_fast.simd_integers import (
@@ -36,7 +36,6 @@ from refq_fast.simd_integers import (
 from refq_fast.tokens import over
 
 SMALLEST = np.finfo(np.float32).smallest_subnormal
-AHEAD = 2**10  # words of codes: the processor is told of them 4 KB before they are needed
 ONES = np.int32(0x01010101)
 
 
@@ -66,21 +65,29 @@ def laid_out(q, zero, words, sums):
     limbs, groups = words.view(np.int8), len(sums)
     size, room = len(q) // groups, limbs.shape[1] // groups
     for group in range(groups):
-        codes, start, total = q[group * size : (group + 1) * size], group * room, np.int32(0)
-        for code in codes:
+        total = np.int32(0)
+        for code in q[group * size : (group + 1) * size]:
             total = np.int32(total + code)
         sums[group] = total - zero * np.int32(size)
-        whole = size // LANES * LANES
-        for at in range(0, whole, LANES):
-            code = load_words(codes, at)
-            store_even_odd(limbs[0], start + at, code)
-            if len(limbs) > 1:
-                store_even_odd(limbs[1], start + at, (code + splat_word(np.int32(128))) >> 8)
-        for at in range(whole, room):
-            code, place = codes[at] if at < size else zero, start + at // 8 * 8 + at % 8 // 2 + at % 2 * 4
-            limbs[0, place] = code
-            if len(limbs) > 1:
-                limbs[1, place] = (code + 128) >> 8
+        if size < room:
+            _store(q[group * size : (group + 1) * size], zero, limbs[:, group * room : (group + 1) * room])
+    if size == room:
+        _store(q, zero, limbs)
+
+
+@serial
+def _store(q, zero, limbs):
+    whole = len(q) // LANES * LANES
+    for at in range(0, whole, LANES):
+        code = load_words(q, at)
+        store_even_odd(limbs[0], at, code)
+        if len(limbs) > 1:
+            store_even_odd(limbs[1], at, (code + splat_word(np.int32(128))) >> 8)
+    for at in range(whole, limbs.shape[1]):
+        code, place = q[at] if at < len(q) else zero, at // 8 * 8 + at % 8 // 2 + at % 2 * 4
+        limbs[0, place] = code
+        if len(limbs) > 1:
+            limbs[1, place] = (code + 128) >> 8
 
 
 @serial

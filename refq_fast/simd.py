@@ -224,6 +224,16 @@ def to_floats(context, value):
     return floats(words), generate
 
 
+@intrinsic
+def as_floats(context, value):
+    """The float32 numbers whose bits the words are."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], floats.llvm)
+
+    return floats(words), generate
+
+
 def _operator(function, vector, instruction):
     """Let `function` of two vectors be one instruction; an integer beside words is first broadcast."""
 
@@ -252,6 +262,7 @@ _operator(operator.add, words, "add")
 _operator(operator.sub, words, "sub")
 _operator(operator.mul, words, "mul")
 _operator(operator.and_, words, "and_")
+_operator(operator.or_, words, "or_")
 _operator(operator.rshift, words, "lshr")
 _operator(operator.lshift, words, "shl")
 
