@@ -1,0 +1,121 @@
+"""A GGUF file written by us and read by every verb that reads a model."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+import refq
+from refq.errors import FormatError, UsageError
+from refq.files.gguf import open_gguf
+from refq.jobs.gguf import load_gguf, open_model, read_tensor
+from refq.jobs.gguf_plan import TYPES
+from refq.jobs.gguf_write import write_gguf
+from refq.jobs.model import load_model
+from refq.jobs.plan import Options
+from refq.jobs.quantize import quantize_model
+from tests.app import commands
+
+WORLD = pathlib.Path(refq.__file__).parent / "world" / "model"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("gguf")
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    write_gguf(WORLD, folder / "f32.gguf", refq, "f32")
+    return folder / "f32.gguf"
+
+
+def test_floats_come_back(plain):
+    config, params = load_gguf(plain, refq)
+    other, expected = load_model(WORLD, refq)
+    assert {key: other[key] for key in config if key in other} == config | {"attention_activations": None}
+    for name in expected:
+        np.testing.assert_array_equal(params[name], expected[name])
+
+
+@pytest.mark.parametrize("kind", TYPES[1:])
+def test_every_type(folder, kind):
+    report = write_gguf(WORLD, folder / f"{kind}.gguf", refq, kind)
+    assert report["fallbacks"] == {}
+    assert len(report["errors"]) == (0 if kind == "f16" else 21)
+    file, config, shapes = open_model(folder / f"{kind}.gguf")
+    expected = load_model(WORLD, refq)[1]
+    for name in shapes:
+        if kind == "f16" or not name.endswith("_proj.weight"):
+            np.testing.assert_array_equal(read_tensor(file, name, config, refq), expected[name])
+            continue
+        coded = getattr(refq, f"encode_{kind}")(expected[name])
+        decoded = getattr(refq, f"decode_{kind}")(coded)
+        np.testing.assert_array_equal(read_tensor(file, name, config, refq), decoded)
+
+
+@pytest.mark.parametrize(("kind", "bits", "symmetric"), [("q4_0", 4, True), ("q8_0", 8, True)])
+def test_codes_are_kept(folder, kind, bits, symmetric):
+    """A grid that both have: the same codes and scales on both sides."""
+    quantize_model(WORLD, folder / f"int{bits}", refq, Options(bits=bits, group_size=64, symmetric=symmetric))
+    _, expected = load_model(folder / f"int{bits}", refq)
+    report = write_gguf(folder / f"int{bits}", folder / f"int{bits}.gguf", refq, kind)
+    assert report["lossless"] == 21
+    assert report["errors"] == {}
+    _, params = load_gguf(folder / f"int{bits}.gguf", refq)
+    for name, weight in expected.items():
+        if isinstance(weight, refq.PackedWeight):
+            np.testing.assert_array_equal(params[name].packed, weight.packed)
+            np.testing.assert_array_equal(params[name].scale[:, ::2], weight.scale)
+            np.testing.assert_array_equal(params[name].scale[:, 1::2], weight.scale)
+
+
+def test_a_grid_that_the_type_does_not_hold(folder):
+    quantize_model(WORLD, folder / "channel", refq, Options(bits=8, group_size="channel", symmetric=False))
+    with pytest.raises(UsageError, match="--requantize"):
+        write_gguf(folder / "channel", folder / "no.gguf", refq, "q8_0")
+    assert not (folder / "no.gguf").exists()
+    assert not list(folder.glob(".no*"))
+    report = write_gguf(folder / "channel", folder / "yes.gguf", refq, "q8_0", requantize=True)
+    assert report["lossless"] == 0
+    assert len(report["errors"]) == 21
+
+
+def test_nothing_is_replaced_without_a_word(plain):
+    before = plain.read_bytes()
+    with pytest.raises(UsageError, match="exists"):
+        write_gguf(WORLD, plain, refq, "f16")
+    assert plain.read_bytes() == before
+
+
+def test_the_same_bytes_again(folder, plain):
+    write_gguf(WORLD, folder / "again.gguf", refq, "f32")
+    assert (folder / "again.gguf").read_bytes() == plain.read_bytes()
+
+
+def test_metadata(plain):
+    metadata = open_gguf(plain).header.metadata
+    assert metadata["general.architecture"] == ("str", "llama")
+    assert metadata["llama.attention.head_count_kv"] == ("u32", 2)
+    assert metadata["tokenizer.ggml.pre"] == ("str", "gpt-2")
+    assert metadata["tokenizer.ggml.add_bos_token"] == ("bool", True)
+
+
+def test_the_verbs_read_it(plain):
+    rows = json.loads(commands.refq("inspect", plain, "--json").stdout)["tensors"]
+    assert {row["format"] for row in rows} == {"F32"}
+    assert sum(row["bytes"] for row in rows) == 4 * sum(int(np.prod(row["shape"])) for row in rows)
+    texts = [commands.refq("generate", m, "--max-tokens", 12, "--engine", "reference").stdout for m in (plain, WORLD)]
+    assert texts[0] == texts[1] != ""
+
+
+def test_a_file_of_another_kind_is_refused(folder):
+    (folder / "x.gguf").write_bytes(b"GGML")
+    with pytest.raises(FormatError, match="the version reaches to byte 8"):
+        load_gguf(folder / "x.gguf", refq)
+    assert commands.refq("inspect", folder / "x.gguf").exit_code == 3
+    (folder / "x.bin").write_bytes(b"GGUF")
+    found = commands.refq("inspect", folder / "x.bin")
+    assert found.exit_code == 2
+    assert "or a .gguf file" in found.stderr
