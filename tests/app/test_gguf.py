@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -100,6 +101,17 @@ def test_metadata(plain):
     assert metadata["llama.attention.head_count_kv"] == ("u32", 2)
     assert metadata["tokenizer.ggml.pre"] == ("str", "gpt-2")
     assert metadata["tokenizer.ggml.add_bos_token"] == ("bool", True)
+
+
+def test_the_frequencies_of_llama_3(folder):
+    shutil.copytree(WORLD, folder / "scaled")
+    raw = json.loads((folder / "scaled" / "config.json").read_text())
+    raw["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    raw["rope_scaling"]["original_max_position_embeddings"] = 1024
+    (folder / "scaled" / "config.json").write_text(json.dumps(raw))
+    write_gguf(folder / "scaled", folder / "scaled.gguf", refq, "f16")
+    assert "rope_freqs.weight" in open_gguf(folder / "scaled.gguf").header.tensors
+    assert load_gguf(folder / "scaled.gguf", refq)[0]["rope_scaling"] == raw["rope_scaling"]
 
 
 def test_the_verbs_read_it(plain):

@@ -24,7 +24,8 @@ from refq.jobs.gguf_write import write_gguf
 
 pytestmark = pytest.mark.peers
 WORLD = pathlib.Path(refq.__file__).parent / "world" / "model"
-THEIRS = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q4_k": 15, "q6_k": 18}  # llama_ftype; 15 is Q4_K_M, in which a few layers are Q6_K
+# llama_ftype; 15 is Q4_K_M, in which a few layers are Q6_K
+THEIRS = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q4_k": 15, "q6_k": 18}
 
 
 @pytest.fixture(scope="module")
