@@ -6,7 +6,7 @@ import time
 import click
 
 from refq.app import engine as engines
-from refq.app import options
+from refq.app import export_gguf, options
 from refq.app.signals import resumable
 from refq.app.table import table
 from refq.jobs.export import export_model
@@ -22,19 +22,26 @@ requantize = click.option(
 @click.command("export")
 @options.model
 @click.argument("out", type=click.Path())
-@click.option("--to", "name", type=click.Choice(list(DIRECTORIES)), required=True, help="The format of OUT.")
+@click.option("--to", "name", type=click.Choice([*DIRECTORIES, "gguf"]), required=True, help="The format of OUT.")
+@export_gguf.kind
+@export_gguf.pre
 @requantize
 @options.engine
 @options.threads
 @options.resume
 @options.overwrite
 @options.as_json
-def command(model, out, name, requantize, engine, threads, resume, overwrite, as_json):
+def command(model, out, name, kind, pre, requantize, engine, threads, resume, overwrite, as_json):
     """Write the quantized MODEL into the new directory OUT, in the format of another program.
 
     Codes, scales and zero points stay the same, and are compared after reading OUT back. A layer that the format
-    cannot hold is refused, with the rule that it breaks.
+    cannot hold is refused, with the rule that it breaks. With --to gguf OUT is a file, and MODEL may be float: then its
+    layers are rounded as llama.cpp does.
     """
+    export_gguf.check_options(name, kind, pre)
+    if name == "gguf":
+        export_gguf.write(model, out, engine, threads, (kind, pre, requantize, overwrite), as_json)
+        return
     write(model, out, engine, threads, (name, DIRECTORIES[name], requantize, resume, overwrite), as_json)
 
 

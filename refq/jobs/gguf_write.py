@@ -1,15 +1,13 @@
 """A model directory to a GGUF file: codes as they are where the type holds them, else llama.cpp's own rounding."""
 
 import os
-from typing import NamedTuple
 
 import numpy as np
 
-from refq.errors import GridError, UsageError
+from refq.errors import UsageError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
-from refq.files.gguf import gguf_header_bytes
+from refq.files.gguf import gguf_header_bytes, open_gguf
 from refq.files.gguf_metadata import model_metadata, token_metadata
-from refq.files.gguf_model import heads_of, rows_to_gguf
 from refq.files.gguf_types import Value
 from refq.files.gguf_vocabulary import tokenizer_metadata
 from refq.files.strict import read_json
@@ -17,23 +15,14 @@ from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
 from refq.jobs.gguf import rope_factors
+from refq.jobs.gguf_grid import BITS, check_kept, kept_blocks, row_order
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
 from refq.jobs.stored import weight_rows
-from refq.jobs.stored_grid import read_grid
 
 _FLOATS = {"F32": "<f4", "F16": "<f2"}
-_PACKED = {"Q4_0": 4, "Q4_1": 4, "Q8_0": 8}
-
-
-class Written(NamedTuple):
-    """What became of the linear layers: how many with their own codes, codes compared, figures of the others' error."""
-
-    lossless: int
-    codes: int
-    errors: dict
 
 
 def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=False):
@@ -75,17 +64,17 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=F
         try:
             with output.allocated(path, needed) as file:
                 output.write(file, header, 0)
-                written = _write(file, checkpoint, engine, list(zip(plan, spans, strict=True)), requantize)
+                kept, errors = _write(file, checkpoint, engine, list(zip(plan, spans, strict=True)), requantize)
                 os.fsync(file)
+            back = open_gguf(path)
+            codes = sum(check_kept(back, one, checkpoint, engine) for one in kept)
         except BaseException:
             output.discard(room)
             raise
         output.publish_file(path, target, overwrite)
     fallbacks = {one.name: one.kind for one in plan if one.fallback}
-    return {"tensors": len(plan), "lossless": written.lossless, "codes": written.codes} | {
-        "fallbacks": fallbacks,
-        "errors": written.errors,
-    }
+    counts = {"tensors": len(plan), "lossless": len(kept), "codes": codes}
+    return counts | {"fallbacks": fallbacks, "errors": errors}
 
 
 def _check_model(checkpoint, kind, requantize):
@@ -96,12 +85,14 @@ def _check_model(checkpoint, kind, requantize):
         raise UsageError(
             f"{checkpoint.directory}: {name} quantizes or changes its inputs; a GGUF file holds weights alone"
         )
-    if checkpoint.schemes and kind.upper() not in (*_PACKED, *_FLOATS) and not requantize:
+    if checkpoint.schemes and kind.upper() not in (*BITS, *_FLOATS) and not requantize:
         raise UsageError(f"the model is quantized, and {kind} rounds anew; --requantize does, and prints the errors")
 
 
 def _floats(checkpoint):
-    return checkpoint.tensors["model.embed_tokens.weight"][1].dtype
+    """The type of the embedding; F32 where its numbers are made of codes."""
+    found = checkpoint.tensors.get("model.embed_tokens.weight")
+    return found[1].dtype if found else "F32"
 
 
 def _metadata(checkpoint, kind, pre):
@@ -122,51 +113,25 @@ def _template(checkpoint):
 
 
 def _write(file, checkpoint, engine, places, requantize):
-    lossless, codes, errors = 0, 0, {}
+    """Write every tensor; gives those that kept their codes, and figures of the errors of the others."""
+    kept, errors = [], {}
     with progress(sum(int(np.prod(one.shape)) for one, _ in places), "weights", "writing") as advance:
-        for one, (start, size) in places:
+        for one, (start, _) in places:
             layer = (one.source or "").removesuffix(".weight")
-            kept = layer in checkpoint.schemes and one.kind in _PACKED and _grid_of(checkpoint, one, engine)
-            if kept and (found := _packed(kept, one, engine)) is not None:
-                data, lossless, codes = found, lossless + 1, codes + int(np.prod(one.shape))
-            elif layer in checkpoint.schemes and one.kind not in _FLOATS and not requantize:
-                raise UsageError(
-                    f"layer {layer}: its grid is none of {one.kind}; --requantize rounds it, and prints the error"
-                )
+            quantized = layer in checkpoint.schemes
+            data = kept_blocks(checkpoint, one, engine) if quantized and one.kind in BITS else None
+            if data is not None:
+                kept.append(one)
+            elif quantized and one.kind not in _FLOATS and not requantize:
+                rule = f"its grid is none of {one.kind}; --requantize rounds it, and prints the error"
+                raise UsageError(f"layer {layer}: {rule}")
             else:
                 data, figures = _rounded(checkpoint, one, engine)
                 errors |= {one.source: figures} if figures and figures["max_error"] else {}
-            data = np.ascontiguousarray(data[_order(one, checkpoint.config)]).view(np.uint8).reshape(-1)
-            assert data.nbytes == size
+            data = np.ascontiguousarray(data[row_order(one, checkpoint.config)]).view(np.uint8).reshape(-1)
             output.write(file, data, start)
             advance(int(np.prod(one.shape)))
-    return Written(lossless, codes, errors)
-
-
-def _order(one, config):
-    heads = one.source and heads_of(one.source, config)
-    return rows_to_gguf(one.shape[0], heads) if heads else slice(None)
-
-
-def _grid_of(checkpoint, one, engine):
-    """The Grid of a layer with groups of whole blocks, and no order of its own; None if it has another."""
-    grid = read_grid(checkpoint, one.source.removesuffix(".weight"), one.shape, engine)
-    whole = grid.columns // grid.scale.shape[1] % 32 == 0
-    return grid if whole and grid.order is None and grid.bits == _PACKED[one.kind] else None
-
-
-def _packed(grid, one, engine):
-    """The blocks of a grid, uint8 (N, bytes); None if the type does not hold it."""
-    repeat = grid.columns // 32 // grid.scale.shape[1]
-    scale, q = np.repeat(grid.scale, repeat, axis=1), grid.codes(0, one.shape[0])
-    pack = getattr(engine, f"pack_{one.kind.lower()}")
-    try:
-        if one.kind != "Q4_1":
-            return None if grid.bias is not None or grid.zero_point.any() else pack(q, scale)
-        minimum = -(grid.zero_point + 8) * grid.scale if grid.bias is None else grid.bias
-        return pack(q + 8, scale, np.repeat(minimum.astype(np.float32), repeat, axis=1))
-    except GridError:  # a number that float16 does not hold
-        return None
+    return kept, errors
 
 
 def _rounded(checkpoint, one, engine):

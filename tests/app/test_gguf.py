@@ -131,3 +131,27 @@ def test_a_file_of_another_kind_is_refused(folder):
     found = commands.refq("inspect", folder / "x.bin")
     assert found.exit_code == 2
     assert "or a .gguf file" in found.stderr
+
+
+def test_export_writes_one(folder):
+    out = folder / "exported.gguf"
+    asked = ("export", WORLD, out, "--to", "gguf", "--type", "q8_0", "--engine", "reference")
+    found = commands.refq(*asked)
+    assert found.exit_code == 0, found.stderr
+    assert "model.layers.2.mlp.down_proj.weight" in found.stdout
+    assert commands.refq(*asked).exit_code == 2
+    assert json.loads(commands.refq(*asked, "--overwrite", "--json").stdout)["tensors"] == 29
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (("gguf",), "needs --type"),
+        (("gptq", "--type", "q4_0"), "--type is"),
+        (("gptq", "--gguf-pre", "x"), "--gguf-pre is"),
+    ],
+)
+def test_options_that_do_not_fit(folder, options, fault):
+    found = commands.refq("export", WORLD, folder / "none", "--to", *options)
+    assert found.exit_code == 2
+    assert fault in found.stderr
