@@ -1,5 +1,6 @@
 """A Hugging Face model directory: config.json and one or many safetensors files, checked as a whole, read lazily."""
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from refq.errors import CheckpointError, FormatError
 from refq.files.compressed_tensors import FLOATS
-from refq.files.config import read_config
+from refq.files.config import SIZE, read_config
 from refq.files.quantization import (
     attention_of,
     packed_tensors,
@@ -66,8 +67,8 @@ def open_checkpoint(directory):
     """Open a model directory, and check everything that can be checked without reading the weights.
 
     Every tensor that the config asks for is there, in its shape and as F32, F16 or BF16 (or as its quantization
-    scheme says); nothing else is, but `rotary_emb.inv_freq`, and an `lm_head.weight` beside tied embeddings that
-    equals them bit for bit. Of these two the names are kept in `ignored`.
+    scheme says); nothing else is, but `rotary_emb.inv_freq`, a bias of zeros of a quantized layer, and an
+    `lm_head.weight` beside tied embeddings that equals them bit for bit. Of these the names are kept in `ignored`.
 
     Raises
         CheckpointError, FormatError: one sentence with file, tensor and rule.
@@ -91,6 +92,9 @@ def open_checkpoint(directory):
         layer = packed_tensors(name.removesuffix(".weight"), shape, scheme, path) if scheme else {name: (FLOATS, shape)}
         expected |= layer
     ignored = [name for name in found if name.endswith(".rotary_emb.inv_freq")]
+    # older programs give every layer of GPTQ a bias, of zeros where the model has none
+    extra = [name for name in found if name.endswith(".bias") and name not in shapes and name[:-5] in schemes]
+    ignored += [name for name in extra if not _holds_a_number(*found[name])]
     if config["tie_word_embeddings"] and "lm_head.weight" in found:
         ignored.append("lm_head.weight")
     check_tensors({name: entry for name, entry in found.items() if name not in ignored}, expected, directory)
@@ -168,6 +172,10 @@ def check_tensors(found, expected, directory):
     for name, (file, _) in found.items():
         if name not in expected:
             raise CheckpointError(f"{file}: tensor {shown(name)} has no place in this model")
+
+
+def _holds_a_number(file, info):
+    return math.prod(info.shape) > SIZE or bool(read_tensor(file, info).any())
 
 
 def _check_tied(head, embedding):

@@ -42,18 +42,19 @@ class Gptq(NamedTuple):
     inputs = transform = None  # they stay as they are
 
 
-def quantization_config(scheme, blocks):
+def quantization_config(scheme, blocks, lm_head=False):
     """The `quantization_config` of config.json, and all of quantize_config.json.
 
     Parameters
         scheme: Gptq, of all layers that are quantized.
         blocks: names of the layers that are quantized, within a block: "self_attn.q_proj".
+        lm_head: bool, whether that is quantized too.
     """
     names = {version: name for name, version in VERSIONS.items()}
     head = {"quant_method": METHOD, "bits": scheme.bits, "group_size": scheme.group_size or -1, "desc_act": False}
     head |= {"sym": scheme.symmetric, "checkpoint_format": names[scheme.version], "pack_dtype": "int32"}
     return head | {
-        "lm_head": False,
+        "lm_head": lm_head,
         "true_sequential": True,
         "modules_in_block_to_quantize": [[name] for name in blocks],
     }

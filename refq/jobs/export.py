@@ -104,15 +104,19 @@ def _write(room, shards, source, record, stem, config, resume):
 
 def _pieces(unit, source, errors):
     """(tensor name, array) of all that stands for a tensor; the error of a layer's new grid is added to `errors`."""
-    if unit.scheme is None and unit.layer in source.checkpoint.schemes:
-        for _, rows in weight_rows(source.checkpoint, unit.layer, unit.shape, source.engine):
-            yield unit.name, rows
-    if unit.scheme is None:
-        yield from copied(unit, source, errors) if unit.layer not in source.checkpoint.schemes else ()
+    if unit.scheme is None and unit.layer not in source.checkpoint.schemes:
+        yield from copied(unit, source, errors)
+        return
+    if unit.scheme is None:  # an embedding, which becomes floats
+        rows = weight_rows(source.checkpoint, unit.layer, unit.shape, source.engine)
+        yield from ((unit.name, part) for _, part in rows)
         return
     grid = read_grid(source.checkpoint, unit.layer, unit.shape, source.engine)
     new = grid_for(grid, source.plan[unit.layer], source.engine)
     yield from source.target.tensors(unit.layer, unit.scheme, new, source.engine)
+    if source.plan[unit.layer].fault is None:
+        errors.append((0.0, 0.0, 0.0))  # the same numbers
+        return
     for chunk in row_chunks(unit.shape):
         x = dequantized(grid, *chunk, source.engine)
         errors.append(sums(x, dequantized(new, *chunk, source.engine)))

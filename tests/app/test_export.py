@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import refq as refq_package
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs import export
 from tests.app.commands import decoded, digests, refq
@@ -64,6 +65,17 @@ def test_it_speaks_as_before(folder, tmp_path, kind, to):
         for model in (folder / kind, tmp_path / "out")
     ]
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("to", ["gptq", "awq", "mlx"])
+def test_it_continues_a_prompt_as_before(folder, tmp_path, to):
+    export_to(folder / "sym", tmp_path / "out", "--to", to)
+    told = [
+        refq("generate", model, "--prompt", "Once", "--max-tokens", "12", "--temperature", "0", *REFERENCE)
+        for model in (folder / "sym", tmp_path / "out")
+    ]
+    assert told[0].exit_code == 0, told[0].stderr
+    assert told[0].stdout == told[1].stdout
 
 
 def test_the_words_of_a_gptq_directory_by_hand(folder, tmp_path):
@@ -162,6 +174,66 @@ def test_a_layer_is_given_another_grid_where_that_is_asked_for(folder, tmp_path)
         assert np.array_equal(weight, weights[layer]) == (layer != LAYER)
     worst = np.abs(dict(decoded(tmp_path / "back"))[LAYER] - weights[LAYER]).max()
     assert report["requantized"][LAYER]["max_error"] == pytest.approx(worst, rel=1e-5)
+
+
+@pytest.mark.parametrize(("keep", "code"), [("v_proj", 0), ("model.layers.1.self_attn.v_proj", 2)])
+def test_float_layers_of_a_gptq_file_are_those_of_all_blocks(folder, tmp_path, keep, code):
+    made = refq("quantize", folder / "float", tmp_path / "model", "--keep", keep, *REFERENCE)
+    assert made.exit_code == 0, made.stderr
+    found = refq("export", tmp_path / "model", tmp_path / "out", "--to", "gptq", *REFERENCE)
+    assert found.exit_code == code
+    if code:
+        assert f"layer {keep} stays float" in found.stderr
+    else:
+        blocks = json.loads((tmp_path / "out" / "quantize_config.json").read_text())["modules_in_block_to_quantize"]
+        assert ["self_attn.v_proj"] not in blocks
+        assert ["self_attn.k_proj"] in blocks
+    for to in ("awq", "mlx"):
+        assert export_to(tmp_path / "model", tmp_path / to, "--to", to)["layers"] == (13 if code else 12)
+
+
+def test_a_quantized_embedding_and_head_of_mlx(folder, tmp_path):
+    export_to(folder / "sym", tmp_path / "mlx", "--to", "mlx")
+    path = tmp_path / "mlx" / "model.safetensors"
+    tensors, random = load_file(path), np.random.default_rng(0)
+    for layer in ("model.embed_tokens", "lm_head"):
+        rows, columns = tensors.pop(f"{layer}.weight").shape
+        tensors[f"{layer}.weight"] = random.integers(0, 2**32, (rows, columns // 8), np.uint32)
+        scale = random.integers(1, 9, (rows, columns // 32)).astype(np.float32) / 64
+        tensors |= {f"{layer}.scales": scale, f"{layer}.biases": -8 * scale}
+    save(path, tensors, {"format": "mlx"})
+    report = export_to(tmp_path / "mlx", tmp_path / "ours", verb="import")
+    assert report["layers"] == 15
+    checkpoint = open_checkpoint(tmp_path / "ours")
+    assert "lm_head" in checkpoint.schemes
+    assert "model.embed_tokens" not in checkpoint.schemes
+    scores = [
+        json.loads(refq("perplexity", model, "--text", TEXT, "--json", *REFERENCE).stdout)["perplexity"]
+        for model in (tmp_path / "mlx", tmp_path / "ours")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_biases_that_are_no_zero_points_are_refused_or_fitted(folder, tmp_path):
+    export_to(folder / "sym", tmp_path / "mlx", "--to", "mlx")
+    path = tmp_path / "mlx" / "model.safetensors"
+    tensors = load_file(path)
+    tensors[f"{LAYER}.biases"] = tensors[f"{LAYER}.biases"] * np.float32(1.01)
+    save(path, tensors, {"format": "mlx"})
+    again = export_to(tmp_path / "mlx", tmp_path / "same", "--to", "mlx")
+    assert again["requantized"] == {}
+    assert np.array_equal(
+        load_file(tmp_path / "same" / "model.safetensors")[f"{LAYER}.biases"], tensors[f"{LAYER}.biases"]
+    )
+    refused = refq("import", tmp_path / "mlx", tmp_path / "ours", *REFERENCE)
+    assert refused.exit_code == 2
+    assert f"layer {LAYER}: a bias is no whole multiple of its scale" in refused.stderr
+    fitted = export_to(tmp_path / "mlx", tmp_path / "ours", "--requantize", verb="import")
+    assert list(fitted["requantized"]) == [LAYER]
+    u = refq_package.unpack_mlx(tensors[f"{LAYER}.weight"], 4) + 8
+    scale, bias = (np.repeat(tensors[f"{LAYER}.{name}"], 32, axis=1) for name in ("scales", "biases"))
+    worst = np.abs(dict(decoded(tmp_path / "ours"))[LAYER] - (u * scale + bias)).max()
+    assert fitted["requantized"][LAYER]["max_error"] == pytest.approx(worst, rel=1e-5)
 
 
 def test_a_float_model_is_to_be_quantized_first(folder, tmp_path):

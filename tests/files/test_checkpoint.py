@@ -388,7 +388,7 @@ def test_a_quantized_model_that_contradicts_itself(tmp_path):
     write_config(directory)
     refused(directory, f"tensor {Q0}.weight of shape [16, 16] is missing")
     for changes, part in (
-        (quantization | {"quant_method": "awq"}, "config.json: quant_method is 'awq'"),
+        (quantization | {"quant_method": "bitsandbytes"}, "config.json: quant_method is 'bitsandbytes'"),
         (quantization_config([(Scheme(4, True, "group", 12), ["Linear"])], []), "config.json: group_size=12 does not"),
     ):
         write_config(directory, quantization_config=changes)

@@ -104,6 +104,12 @@ def test_what_is_not_quantized_stays_float(model):
     assert len(checkpoint.schemes) == 13
 
 
+def test_a_bias_of_zeros_is_none(model):
+    folder, tensors = model
+    rewritten(folder, tensors, {"bias": np.zeros(SHAPE[0], np.float16)})
+    assert open_checkpoint(folder).ignored == [f"{LAYER}.bias"]
+
+
 def test_what_we_write_we_read():
     shapes = {"model.layers.0.mlp.up_proj": (8, 16)}
     for scheme in (

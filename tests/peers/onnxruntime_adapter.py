@@ -97,10 +97,17 @@ def quantized_matmul(x, packed, scale, zero_point, bits):
 
 
 def unpack_matmul_nbits(packed, bits, length):
-    rows, blocks, size = packed.shape
+    ones = np.ones(packed.shape[:2], np.float32)
+    return matmul_nbits(packed, ones, None, bits, length).astype(np.int32)
+
+
+def matmul_nbits(packed, scale, zeros, bits, length):
+    """The weight (outputs, length) that MatMulNBits multiplies by."""
+    rows, _, size = packed.shape
     sizes = {"K": length, "N": rows, "bits": bits, "block_size": 8 * size // bits, "accuracy_level": 1}
-    inputs = np.eye(length, dtype=np.float32), (packed, TensorProto.UINT8), np.ones((rows, blocks), np.float32)
-    return _run("MatMulNBits", *inputs, domain="com.microsoft", **sizes).T.astype(np.int32)
+    inputs = np.eye(length, dtype=np.float32), (packed, TensorProto.UINT8), scale
+    inputs = (*inputs, *([] if zeros is None else [(zeros, TensorProto.UINT8)]))
+    return _run("MatMulNBits", *inputs, domain="com.microsoft", **sizes).T
 
 
 def unpack_matmul_nbits_zeros(packed, bits, blocks):

@@ -34,5 +34,5 @@ def _tensors(layer, scheme, grid, engine):
 
 def _config(schemes, names):
     [scheme] = set(schemes.values())
-    kept = ["lm_head", *(name for name in names if name not in schemes)]
+    kept = [name for name in ("lm_head", *names) if name not in schemes]
     return {"quantization_config": awq.quantization_config(scheme, kept)}

@@ -52,5 +52,5 @@ def _tensors(layer, scheme, grid, engine):
 
 
 def _config(schemes, names):
-    kept = ["lm_head", *(name for name in names if name not in schemes)]
+    kept = [name for name in ("lm_head", *names) if name not in schemes]
     return {"quantization_config": quantization_config(schemes, kept)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from refq.errors import UsageError
 from refq.files import gptq
 from refq.files.gptq import Gptq
 from refq.jobs.plan import row_chunks
@@ -36,6 +37,10 @@ def _tensors(layer, scheme, grid, engine):
 
 
 def _config(schemes, names):
-    blocks = list(dict.fromkeys(name.split(".", 3)[3] for name in schemes))
+    inside = {name: name.split(".", 3)[3] for name in names}  # of the blocks
+    blocks = list(dict.fromkeys(inside[name] for name in names if name in schemes))
+    for name in names:
+        if name not in schemes and inside[name] in blocks:
+            raise UsageError(f"layer {name} stays float, and not that of all blocks; a GPTQ file has equal blocks")
     [scheme] = set(schemes.values())
-    return {"quantization_config": gptq.quantization_config(scheme, blocks)}
+    return {"quantization_config": gptq.quantization_config(scheme, blocks, "lm_head" in schemes)}
