@@ -1,4 +1,4 @@
-"""refq export --to gguf: one file for llama.cpp."""
+"""GGUF files: refq export --to gguf, and refq import of one."""
 
 import json
 import time
@@ -32,6 +32,22 @@ def write(model, out, engine, threads, asked, as_json):
         report = write_gguf(model, out, engines.load(engine, threads), *asked)
     report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
     click.echo(json.dumps(report) if as_json else _text(report))
+
+
+def read(path, out, engine, threads, overwrite, as_json):
+    """Write a GGUF file as a model directory, and print what became of the layers."""
+    from refq.jobs.gguf_import import import_gguf
+
+    started = time.monotonic()
+    report = import_gguf(path, out, engines.load(engine, threads), overwrite)
+    report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    if report["floats"]:
+        click.echo(table(("decoded to F32, exactly", "from"), report["floats"].items()) + "\n")
+    click.echo(f"{report['layers']} layers lossless: {report['codes']} codes are read back as they were meant")
+    click.echo(f"{report['out']}: written in {report['seconds']:.1f} s")
 
 
 def _text(report):

@@ -2,13 +2,14 @@
 
 import click
 
-from refq.app import options
+from refq.app import export_gguf, options
 from refq.app.export import requantize, write
+from refq.files.gguf import is_gguf
 from refq.jobs.formats import OURS
 
 
 @click.command("import")
-@click.argument("model", metavar="DIR", type=options.DIRECTORY)
+@click.argument("model", metavar="FILE_OR_DIR", type=options.MODEL)
 @click.argument("out", type=click.Path())
 @requantize
 @options.engine
@@ -17,9 +18,13 @@ from refq.jobs.formats import OURS
 @options.overwrite
 @options.as_json
 def command(model, out, requantize, engine, threads, resume, overwrite, as_json):
-    """Write the model DIR, which another program quantized, into the new directory OUT, as `refq quantize` does.
+    """Write a model that another program quantized into the new directory OUT, as `refq quantize` does.
 
     Codes, scales and zero points stay the same, and are compared after reading OUT back. Columns in another order than
-    the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads.
+    the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads. Of a GGUF file Q4_0 and
+    Q8_0 keep their codes; other types become the floats that they stand for.
     """
+    if is_gguf(model):
+        export_gguf.read(model, out, engine, threads, overwrite, as_json)
+        return
     write(model, out, engine, threads, ("refq", OURS, requantize, resume, overwrite), as_json)

@@ -67,6 +67,16 @@ def read_tensor(file, name, config, engine):
     return weight.reshape(info.shape)[_order(name, info.shape, config)]
 
 
+def read_codes(file, name, config, engine):
+    """Codes int32 (N, K) and scale float32 (N, K / 32), none of them 0, of a tensor of Q4_0 or Q8_0."""
+    info, parts = file.header.tensors[gguf_name(name)], []
+    for start, stop in row_chunks(info.shape):
+        raw = file.rows(info.name, start, stop)
+        parts.append(_grid(*_told(file, info.name, getattr(engine, f"unpack_{info.kind.lower()}"), raw))[:2])
+    q, scale = (np.concatenate(part)[_order(name, info.shape, config)] for part in zip(*parts, strict=True))
+    return q, scale
+
+
 def is_linear(name):
     """Whether a Hugging Face name is that of the weight of a linear layer."""
     return name.endswith("_proj.weight") or name == "lm_head.weight"

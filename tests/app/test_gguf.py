@@ -155,3 +155,29 @@ def test_options_that_do_not_fit(folder, options, fault):
     found = commands.refq("export", WORLD, folder / "none", "--to", *options)
     assert found.exit_code == 2
     assert fault in found.stderr
+
+
+@pytest.mark.parametrize("kind", ["f16", "q4_0", "q4_1", "q8_0", "q4_k"])
+def test_import_and_back(folder, kind):
+    """What was written, imported and written again is the same; the imported model has the same weights."""
+    source = folder / f"{kind}-there.gguf"
+    write_gguf(WORLD, source, refq, kind)
+    found = commands.refq("import", source, folder / f"{kind}-model", "--engine", "reference", "--json")
+    assert found.exit_code == 0, found.stderr
+    report = json.loads(found.stdout)
+    assert report["layers"] == (21 if kind in ("q4_0", "q8_0") else 0)
+    assert len(report["floats"]) == (21 if kind in ("q4_1", "q4_k") else 0)
+    config, params = load_model(folder / f"{kind}-model", refq)
+    _, expected = load_gguf(source, refq)
+    for name, weight in expected.items():
+        for ours, theirs in zip(*(w if isinstance(w, tuple) else (w,) for w in (params[name], weight)), strict=True):
+            if not (kind == "q4_1" and isinstance(weight, refq.PackedWeight)):
+                np.testing.assert_array_equal(ours, theirs)
+    if kind in ("f16", "q4_0", "q8_0"):
+        write_gguf(folder / f"{kind}-model", folder / f"{kind}-back.gguf", refq, kind)
+        there, back = (open_gguf(folder / f"{kind}-{name}.gguf") for name in ("there", "back"))
+        for name, info in there.header.tensors.items():
+            rows = int(np.prod(info.shape[:-1]))
+            np.testing.assert_array_equal(there.rows(name, 0, rows), back.rows(name, 0, rows))
+        same = [key for key in there.header.metadata if key != "general.name"]
+        assert [back.header.metadata[key] for key in same] == [there.header.metadata[key] for key in same]
