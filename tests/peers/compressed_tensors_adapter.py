@@ -6,6 +6,7 @@ import math
 import numpy as np
 import torch
 from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
+from compressed_tensors.entrypoints.convert import AutoAWQConverter
 from compressed_tensors.quantization import QuantizationArgs
 from compressed_tensors.quantization.lifecycle import forward
 from compressed_tensors.quantization.utils import calculate_qparams
@@ -14,7 +15,7 @@ from tests.peers.bytes import as_rows
 
 NAME, __version__ = "compressed-tensors", importlib.metadata.version("compressed-tensors")
 __all__ = ["quantize", "dequantize", "fake_quantize", "pack_compressed_tensors", "unpack_compressed_tensors"]
-__all__ += ["compressed_tensors_range", "minmax"]
+__all__ += ["compressed_tensors_range", "minmax", "unpack_awq"]
 
 
 def quantize(x, scale, zero_point, qmin, qmax):
@@ -40,6 +41,13 @@ def unpack_compressed_tensors(packed, bits, length):
     rows = torch.from_numpy(packed.reshape(math.prod(packed.shape[:-1]), packed.shape[-1]))
     q = unpack_from_int32(rows, bits, torch.Size((len(rows), length)))
     return q.numpy().astype(np.int32).reshape(*packed.shape[:-1], length)
+
+
+def unpack_awq(packed):
+    """The first steps of its converter of AutoAWQ's models."""
+    stored, _ = AutoAWQConverter.unpack_awq(torch.from_numpy(packed), None, 4)
+    ordered, _ = AutoAWQConverter.reverse_awq_order(stored, None, 4)
+    return ((ordered & 15) - 8).T.numpy().astype(np.int32)
 
 
 def compressed_tensors_range(groups, bits=4, symmetric=True):
