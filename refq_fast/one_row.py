@@ -13,8 +13,8 @@ has room for LANES numbers a tile. Rooms, for `groups` = scale.shape[1] // LANES
     of_floats(codes, scale, zero_point, turned, y, first, last)
 
 Of codes y is that of quantized_linear, bit for bit, where the sums of every group fit 32 bits. Codes of 9 bits and more
-are two limbs, 256 * words[1] + words[0], each of 8 bits with a sign. x must be finite; the step is infinite where its
-range overflows.
+are two limbs, 256 * words[1] + words[0], each of 8 bits with a sign. The step is infinite where the range of x
+overflows, and NaN where x is not finite.
 """
 
 import numpy as np
@@ -44,8 +44,9 @@ def to_codes(x, bits, symmetric, words, sums):
     """Codes of x as minmax of the row gives them, laid out; their step and their zero point."""
     half = np.float32(1 << (bits - 1))
     grid = -half, half - np.float32(1), np.float32((1 << bits - symmetric) - 1), SMALLEST
-    lo, hi = _reach(x)
+    lo, hi, mark = _reach(x)
     step, zero, _ = over(lo, hi, grid, symmetric)
+    step += mark
     q, whole, low, high = np.empty(len(x), np.int32), len(x) // LANES * LANES, splat(grid[0]), splat(grid[1])
     for at in range(0, whole, LANES):
         value = maximum(rint(load_floats(x, at) / splat(step)) + splat(zero), low)
@@ -117,20 +118,20 @@ def of_floats(codes, scale, zero_point, turned, y, first, last):
 
 @serial
 def _reach(x):
-    """The smallest and the largest of x and 0."""
-    lo = hi = np.float32(0)
-    low, high, room = splat(lo), splat(hi), np.empty(LANES, np.float32)
+    """The smallest and the largest of x and 0; and 0, or NaN where x is not finite."""
+    lo = hi = mark = np.float32(0)
+    low, high, marks, room = splat(lo), splat(hi), splat(mark), np.empty(LANES, np.float32)
     whole = len(x) // LANES * LANES
     for at in range(0, whole, LANES):
         value = load_floats(x, at)
-        low, high = where(value, low, value, low), maximum(value, high)
-    for sums in (low, high):
+        low, high, marks = where(value, low, value, low), maximum(value, high), marks + value * splat(mark)
+    for sums in (low, high, marks):
         store(room, 0, sums)
         for value in room:
-            lo, hi = min(lo, value), max(hi, value)
+            lo, hi, mark = min(lo, value), max(hi, value), mark + value * np.float32(0)
     for value in x[whole:]:
-        lo, hi = min(lo, value), max(hi, value)
-    return lo, hi
+        lo, hi, mark = min(lo, value), max(hi, value), mark + value * np.float32(0)
+    return lo, hi, mark
 
 
 @inlined

@@ -5,7 +5,6 @@ import numpy as np
 from refq import checks
 from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
-from refq.ranges.arguments import tokens
 from refq_fast import integers, interleaved, permuted
 from refq_fast.ops import codebook_matmul as indices
 from refq_fast.ops import quantized_linear as whole
@@ -48,7 +47,7 @@ class PackedWeight:
 
     def quantized_linear(self, x, activation_bits, symmetric=False):
         """quantized_linear with x (..., in); what its kernel reads beside or instead of `fast` is made at first use."""
-        x = tokens(_fitting(self, x))
+        x = _fitting(self, x)
         width, weight = self.whole
         if width != x.shape[-1]:
             weight = integers.weight(*self.stored, x.shape[-1]) if self.stored else integers.of(self.fast, x.shape[-1])

@@ -17,7 +17,6 @@ def quantized_linear(x, packed, scale, zero_point, bits, activation_bits, symmet
     Spec: quantized_linear
     """
     x, packed, scale, zero_point, bits = arguments.quantized_matmul(x, packed, scale, zero_point, bits)
-    finite_tokens(x)
     checks.unused_bits(packed, x.shape[-1] * bits)
     weight = integers.weight(packed, scale, zero_point, bits, x.shape[-1])
     if weight is not None and integers.exact(weight, activation_bits):
@@ -26,14 +25,16 @@ def quantized_linear(x, packed, scale, zero_point, bits, activation_bits, symmet
 
 
 def product_as_stored(x, packed, scale, zero_point, bits, activations):
-    """Finite x (..., in) with a checked weight; activations: their bits, and whether their grid is symmetric."""
-    q, step, zeros = tokens.codes(x, *activations, True, np.int32)
+    """x (..., in) with a checked weight; activations: their bits, and whether their grid is symmetric."""
+    q, step, zeros = tokens.codes(finite_tokens(x), *activations, True, np.int32)
     return in_reals(integer_matmul(q, zeros, packed, zero_point, bits), scale, step)
 
 
 def product(x, weight, bits, symmetric):
-    """Finite x (..., in), made codes, with an integers.Integers that is exact for so many bits."""
+    """x (..., in), made codes, with an integers.Integers that is exact for so many bits."""
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     y, steps = integers.product(rows, int(bits), bool(symmetric), weight)
-    checks.range_width(steps)
+    if not np.isfinite(steps).all():
+        finite_tokens(x)
+        checks.range_width(steps)
     return y.reshape(*x.shape[:-1], weight.out)
