@@ -55,7 +55,7 @@ from refq_fast.training.learned_range import learned_range, learned_range_vjp
 from refq_fast.training.learned_step import lsq, lsq_vjp
 from refq_fast.training.low_rank import low_rank_merge
 from refq_fast.training.normalized_step import normalized_lsq, normalized_lsq_vjp
-from refq_fast.training.optimizers import adamw
+from refq_fast.training.optimizers import adamw, clip_gradients, global_norm
 from refq_fast.training.reconstruction import reconstruction_gradients, reconstruction_step
 from refq_fast.training.requantize import ste_requantize
 from refq_fast.training.smooth import (

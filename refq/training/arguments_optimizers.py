@@ -13,8 +13,14 @@ LAST = 2**53  # step: beyond it float64 does not count
 
 def with_state(w, g, name, state, leading=()):
     """w; g, finite; and a state with the axes `leading` before those of w; all of one dtype, exactly these shapes."""
+    w, g, state = shaped(w, g, name, state, leading)
+    return w, checks.finite("g", g), state
+
+
+def shaped(w, g, name, state, leading=()):
+    """As with_state, but g may not be finite."""
     w = checks.as_float("w", w)
-    g = checks.finite("g", checks.same_shape("g", checks.as_float_like("g", g, w), "w", w.shape))
+    g = checks.same_shape("g", checks.as_float_like("g", g, w), "w", w.shape)
     state = checks.as_float_like(name, np.asarray(state), w)
     return w, g, checks.same_shape(name, state, f"w of shape {w.shape}", (*leading, *w.shape))
 
@@ -41,10 +47,14 @@ def adam(step, betas, eps, dtype):
 
 def gradients(arrays):
     """An object of finite float arrays; a wrong number is named with its array."""
+    return {name: checks.finite(f"gradients[{name!r}]", g) for name, g in named(arrays).items()}
+
+
+def named(arrays):
+    """An object of float arrays, which may not be finite."""
     if not isinstance(arrays, dict):
         raise DtypeError(f"gradients is {type(arrays).__name__}; an object, name -> array, is needed")
-    named = {name: checks.as_float(f"gradients[{name!r}]", g) for name, g in arrays.items()}
-    return {name: checks.finite(f"gradients[{name!r}]", g) for name, g in named.items()}
+    return {name: checks.as_float(f"gradients[{name!r}]", g) for name, g in arrays.items()}
 
 
 def max_norm(value):

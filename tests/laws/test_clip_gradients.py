@@ -15,6 +15,18 @@ def arguments(draw):
     return draw(test_global_norm.arguments()) | {"max_norm": draw(st.sampled_from([1e-3, 0.5, 1.0, 3.0, 100.0]))}
 
 
+def edges():
+    for arguments in test_global_norm.edges():
+        for most in (0.7, 1e6):
+            yield arguments | {"max_norm": most}
+
+
+def bound(arguments, expected):
+    """That of the norm, and the other rounding of a factor that it may decide."""
+    clipped, norm = expected
+    return {name: np.abs(g) * 2.0**-23 for name, g in clipped.items()}, test_global_norm.bound(arguments, norm)
+
+
 @both
 @given(arguments())
 def test_the_norm_of_the_result(engine, arguments):

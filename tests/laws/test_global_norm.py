@@ -18,6 +18,17 @@ def arguments(draw):
     return {"gradients": {name: draw(tenths(draw(shapes()))) for name in names}}
 
 
+def edges():
+    random = np.random.default_rng(0)
+    sizes = {"a": (3, 8191), "b": (8192,), "c": (8193,), "d": (), "e": (0, 3)}
+    yield {"gradients": {name: np.asarray(random.standard_normal(size), np.float32) for name, size in sizes.items()}}
+
+
+def bound(arguments, expected):
+    """Sums of positive numbers in another order."""
+    return sum(np.size(g) for g in arguments["gradients"].values()) * 2.0**-53 * expected
+
+
 @both
 @given(arguments())
 def test_the_order_of_the_names_does_not_matter(engine, arguments):
