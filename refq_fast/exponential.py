@@ -6,7 +6,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from refq_fast.kernel import serial
-from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store, two_to_the
+from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store, two_to_the, where
 from refq_fast.sums import total
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -34,10 +34,24 @@ def _choose(x):
 
 
 @overload(largest)
-def _as_integers(x):
-    kind = np.int32 if x.dtype == types.float32 else np.int64
-    last, rest = kind(np.iinfo(kind).bits - 1), kind(np.iinfo(kind).max)
-    return lambda x: _as_float(_largest(x.view(kind), last, rest))
+def _choose_largest(x):
+    if x.dtype != types.float32:
+        return lambda x: x.max()
+
+    def vectors(x):
+        tops, whole = np.full(2 * LANES, x[0], np.float32), len(x) // (2 * LANES) * (2 * LANES)
+        even, odd = load_floats(tops, 0), load_floats(tops, LANES)
+        for j in range(0, whole, 2 * LANES):
+            even, odd = maximum(load_floats(x, j), even), maximum(load_floats(x, j + LANES), odd)
+        store(tops, 0, maximum(even, odd))
+        top = tops[0]
+        for i in range(1, LANES):
+            top = max(top, tops[i])
+        for j in range(whole, len(x)):
+            top = max(top, x[j])
+        return top
+
+    return vectors
 
 
 @serial
@@ -75,14 +89,48 @@ def _choose_vectors(x, top, scale, y):
 
 
 @serial
-def mean_distance(p, whole, t, top_t, s, top_s, terms):
-    """Sum of p / whole * the difference of two rows, each less its largest; what has no probability adds nothing.
+def exp_sums(s, top, t, top_t, scale, q, p):
+    """q = exp((s - top) * scale), p likewise of t; their sums, and that of p * the difference of t and s, less theirs.
 
-    terms: room for a row. In a loop of their own: where sums may be reordered, the largest would be taken off last.
+    What has no probability in p adds nothing.
     """
-    for j in range(len(p)):
-        terms[j] = p[j] * ((t[j] - top_t) - (s[j] - top_s)) if p[j] != 0 else p[j]
-    return total(terms) / whole
+    sums = np.zeros((3, LANES), s.dtype)
+    done = _vector_pairs(s, top, t, top_t, scale, q, p, sums.reshape(-1))
+    for j in range(done, len(s)):
+        near, far = s[j] - top, t[j] - top_t
+        q[j], p[j] = exp(near * scale), exp(far * scale)
+        sums[0, 0] += q[j]
+        sums[1, 0] += p[j]
+        sums[2, 0] += p[j] * (far - near) if p[j] != 0 else p[j]
+    return total(sums[0]), total(sums[1]), total(sums[2])
+
+
+def _vector_pairs(s, top, t, top_t, scale, q, p, sums):
+    """Compute whole vectors of them, and give their number."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(_vector_pairs)
+def _choose_vector_pairs(s, top, t, top_t, scale, q, p, sums):
+    if s.dtype != types.float32:
+        return lambda s, top, t, top_t, scale, q, p, sums: 0
+
+    def pairs(s, top, t, top_t, scale, q, p, sums):
+        zero, whole = splat(np.float32(0)), len(s) // LANES * LANES
+        of_s, of_t, of_both = zero, zero, zero
+        for j in range(0, whole, LANES):
+            near, far = load_floats(s, j) - splat(top), load_floats(t, j) - splat(top_t)
+            e, f = decay(near * splat(scale)), decay(far * splat(scale))
+            store(q, j, e)
+            store(p, j, f)
+            of_s, of_t = of_s + e, of_t + f
+            of_both = fma(f, where(f, zero, zero, far - near), of_both)
+        store(sums, 0, of_s)
+        store(sums, LANES, of_t)
+        store(sums, 2 * LANES, of_both)
+        return whole
+
+    return pairs
 
 
 @serial
@@ -96,26 +144,6 @@ def _exp32(x):
     half = np.int32(n) >> np.int32(1)  # 2**n alone may be subnormal or infinite where y * 2**n is not
     y = y * _power_of_two(half) * _power_of_two(np.int32(np.int32(n) - half))
     return y if x == x else x
-
-
-@serial
-def _largest(bits, last, rest):
-    """Bits of floats are integers in the order of the floats once those below 0 are turned round: a loop of vectors."""
-    top = bits[0] ^ ((bits[0] >> last) & rest)
-    for j in range(1, len(bits)):
-        top = max(top, bits[j] ^ ((bits[j] >> last) & rest))
-    return bits.dtype.type(top ^ ((top >> last) & rest))  # Numba computes with 64 bits
-
-
-@intrinsic
-def _as_float(context, bits):
-    """The float of the same bits."""
-    wide = bits == types.int64
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.DoubleType() if wide else ir.FloatType())
-
-    return (types.float64 if wide else types.float32)(bits), generate
 
 
 @serial

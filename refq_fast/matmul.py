@@ -5,6 +5,8 @@ packed into panels, each the rows of b that a tile needs, side by side; a is rea
 the order of k, of fixed pieces where k is by far the longest: the bits are a function of the shape.
 """
 
+import functools
+
 import numpy as np
 
 from refq_fast import threads
@@ -43,6 +45,7 @@ def product(a, b):
     return partial.sum(axis=0) if long else partial[0]
 
 
+@functools.lru_cache(4096)
 def _halves(rows, columns, count):
     """`count` areas at most: the longer side cut in two, and so on; an area is at least SIDE high and wide."""
     height, width = rows[1] - rows[0], columns[1] - columns[0]

@@ -4,7 +4,7 @@ import numpy as np
 
 from refq.training import arguments_losses as arguments
 from refq.training.divergences import factor
-from refq_fast.exponential import largest, mean_distance, scaled_exp_sum
+from refq_fast.exponential import exp_sums, largest, scaled_exp_sum
 from refq_fast.kernel import serial
 from refq_fast.threads import over_rows
 
@@ -46,9 +46,8 @@ def _divergence(student, teacher, loss, sharpness):
     for row in range(len(student)):
         s, t = student[row], teacher[row]
         top_s, top_t = largest(s), largest(t)
-        whole, whole_p = scaled_exp_sum(s, top_s, sharpness, q), scaled_exp_sum(t, top_t, sharpness, p)
-        distance = mean_distance(p, whole_p, t, top_t, s, top_s, q) * sharpness
-        loss[row] = distance + (np.log(whole) - np.log(whole_p))
+        whole, whole_p, distance = exp_sums(s, top_s, t, top_t, sharpness, q, p)
+        loss[row] = distance / whole_p * sharpness + (np.log(whole) - np.log(whole_p))
 
 
 @serial

@@ -4,7 +4,7 @@ import numpy as np
 
 from refq.training import arguments_losses as arguments
 from refq.training.divergences import factor
-from refq_fast.exponential import largest, mean_distance, scaled_exp_sum
+from refq_fast.exponential import exp_sums, largest, scaled_exp_sum
 from refq_fast.kernel import serial
 from refq_fast.threads import over_rows
 
@@ -39,9 +39,8 @@ def _distill(student, teacher, targets, weight, losses, glogits, alpha, beta, sh
             q[:] = 0
             continue
         top, top_teacher = largest(s), largest(t)
-        whole, whole_p = scaled_exp_sum(s, top, sharpness, q), scaled_exp_sum(t, top_teacher, sharpness, p)
-        distance = mean_distance(p, whole_p, t, top_teacher, s, top, plain) * sharpness
-        losses[row, 0] = distance + (np.log(whole) - np.log(whole_p))
+        whole, whole_p, distance = exp_sums(s, top, t, top_teacher, sharpness, q, p)
+        losses[row, 0] = distance / whole_p * sharpness + (np.log(whole) - np.log(whole_p))
         share, share_p, share_plain = g * alpha / whole, g * alpha / whole_p, g * beta / whole
         if sharpness == one:
             share += share_plain
