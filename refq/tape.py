@@ -72,6 +72,16 @@ def record(function, vjp, *args):
     return Tensor(result, [arg for arg in real if isinstance(arg, Tensor)], rule)
 
 
+def recomputed(function, *tensors):
+    """function(*tensors), of which nothing is kept but these: it is computed again when its gradient is asked for."""
+
+    def vjp(g, *values):
+        leaves = [Tensor(value) for value in values]
+        return tuple(backward([(function(*leaves), g)], leaves))
+
+    return record(function, vjp, *tensors)
+
+
 def _is_real(value):
     return isinstance(value, float) or getattr(value, "dtype", np.dtype(bool)).kind == "f"
 

@@ -7,6 +7,7 @@ import refq
 import refq_fast
 from refq import tape
 from refq.errors import DtypeError, ShapeError
+from refq.training.recompute import recomputing
 from tests.laws.models import seeded_model, wide
 from tests.support import both
 
@@ -191,3 +192,13 @@ def test_a_long_chain_needs_no_recursion():
     for _ in range(5000):
         y = y + 1.0
     assert tape.backward([(y, np.ones(1))], [x])[0].tolist() == [1]
+
+
+@both
+def test_what_is_computed_again_has_the_same_bits(engine, model):
+    params, config = model
+    leaves = {name: tape.Tensor(w) for name, w in params.items()}
+    ops, lifted = recomputing(engine), tape.lift(engine)
+    loss = lifted.cross_entropy(ops.llama_forward(leaves, TOKENS, config, lifted), TARGETS)
+    found = tape.backward([(loss, np.ones_like(loss.value))], list(leaves.values()))
+    np.testing.assert_equal(dict(zip(leaves, found, strict=True)), gradients(engine, params, config))

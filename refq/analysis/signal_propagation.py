@@ -43,7 +43,7 @@ def signal_propagation(params, batch, config, recipe, ops=None):
         those of weights, both sides of the quantizer, and all seven projections are our choice.
     Spec: signal_propagation
     """
-    ops, recipe = ops or refq, complete(recipe)
+    ops, recipe = ops or refq, complete(recipe) | {"parts": 1}
     arguments.batch(batch, recipe["losses"])
     arguments.frozen(recipe["frozen"], params)
     weights, _ = forward_weights(params, recipe, ops)

@@ -74,6 +74,9 @@ _setting, REAL = functools.partial(options.setting, Distillation()), options.Rea
 )
 @_setting("steps", options.COUNT, "Training steps.")
 @_setting("batch", options.COUNT, "Windows a step.")
+@_setting(
+    "parts", options.COUNT, "Parts in which they pass, one after the other: less memory, the same but for rounding."
+)
 @_setting("context", click.IntRange(min=2), "Tokens a window.")
 @_setting("lr", REAL, "Learning rate.")
 @_setting("scale_lr", REAL, "Learning rate of the scales; of those of inputs relative to them.")
@@ -92,6 +95,7 @@ _setting, REAL = functools.partial(options.setting, Distillation()), options.Rea
 @_setting("gradient_l1", REAL, "Strength of the penalty on the l1 norm of the gradient.")
 @_setting("top_k", click.IntRange(min=0), "Logits of the teacher that top_k_kl is given.")
 @click.option("--teacher-cache", type=click.Path(file_okay=False), help="Keep the teacher's logits in this directory.")
+@options.recompute
 @options.save_every
 @options.engine
 @options.threads
@@ -99,7 +103,20 @@ _setting, REAL = functools.partial(options.setting, Distillation()), options.Rea
 @options.overwrite
 @options.as_json
 def command(
-    teacher, out, text, val, rule, save_every, teacher_cache, engine, threads, resume, overwrite, as_json, **settings
+    teacher,
+    out,
+    text,
+    val,
+    rule,
+    recompute,
+    save_every,
+    teacher_cache,
+    engine,
+    threads,
+    resume,
+    overwrite,
+    as_json,
+    **settings,
 ):
     """Train a low-bit copy of the float model TEACHER to behave like it, and write it into the new directory OUT.
 
@@ -112,7 +129,7 @@ def command(
     chosen = Options(range=rule, **{name: settings.pop(name) for name in set(Options._fields) - {"range", "method"}})
     training = Distillation(**settings)
     with resumable(out):
-        run = Run(save_every, resume, overwrite, teacher_cache)
+        run = Run(save_every, resume, overwrite, teacher_cache, recompute)
         history = distill_model(teacher, out, (text, val), load(engine, threads, training=True), chosen, training, run)
     report = {"out": out, "written": history is not None, "seconds": round(time.monotonic() - started, 3)}
     if history is not None:

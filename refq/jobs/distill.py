@@ -25,8 +25,10 @@ from refq.jobs.teacher import Cache, cache_size, taught
 from refq.jobs.text import cut_documents, memory_of_texts
 from refq.jobs.trained import as_checkpoint, as_loaded
 from refq.jobs.trainer import Loop, csv, train
+from refq.training.recompute import recomputing
 from refq.training.step import kd_step
 from refq.training.student import SCALE, ZERO_POINT, ov_freeze
+from refq.training.terms import INSIDE
 
 
 class Run(NamedTuple):
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     save_every: steps between two checkpoints.
     resume, overwrite: as quantize_model has them.
     teacher_cache: a directory, if the distillation is `cached`.
+    recompute: blocks are computed again on the way back: less memory, more time, the same bytes.
     watch: function of the student's parameters and its recipe, called wherever the student is, or would be, validated.
     """
 
@@ -42,6 +45,7 @@ class Run(NamedTuple):
     resume: bool = False
     overwrite: bool = False
     teacher_cache: str | None = None
+    recompute: bool = False
     watch: object = None
 
 
@@ -65,14 +69,15 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
         NonFiniteError: the training diverged; names the step.
     """
     target = output.check_paths(teacher, out, run.resume or run.overwrite)
-    checkpoint, recipe = open_checkpoint(teacher), recipe_of(options, training)
+    checkpoint, recipe = open_checkpoint(teacher), _recipe(options, training, run)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
     digests, _ = check_inputs(checkpoint)
     texts = open_texts(checkpoint, texts)
     record = run_record(options, digests | texts.digests) | {"command": "distill", "training": training._asdict()}
     shards = plan_shards(plan_files(checkpoint, schemes), record)
     needed = bytes_needed(checkpoint, shards) + 20 * weight_count(checkpoint)
-    say(f"about {size(memory_needed(checkpoint, training, [texts]))} of memory and {size(needed)} of disk are needed")
+    memory = memory_needed(checkpoint, training, [texts], run.recompute)
+    say(f"about {size(memory)} of memory and {size(needed)} of disk are needed")
     texts = cut_texts(checkpoint, texts, training)
     shape = windows_in(texts[0], training.context), training.context, checkpoint.config["vocab_size"]
     if training.cached:
@@ -91,8 +96,7 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
             if training.activation_range == "tensor":
                 params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
             cache = _cache(run.teacher_cache, record, shape) if training.cached else None
-            loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training)
-            loop = loop._replace(save_every=run.save_every, evaluate=_watched(loop.evaluate, run.watch, recipe))
+            loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training, run)
             params, _, history = train(room, loop, params)
             student = as_checkpoint(checkpoint, params, recipe, engine)
             write_shards(room, shards, Source(student, engine, options, student.grids, student.inputs), record, done)
@@ -150,7 +154,7 @@ def weight_count(checkpoint):
     return sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
 
 
-def memory_needed(checkpoint, training, texts):
+def memory_needed(checkpoint, training, texts, recompute=False):
     """Bytes, roughly: ourselves and the texts; and then either what the tokenizer makes of the largest that it is given
     at once, or weights, gradients, moments and codes of the student, the teacher, and one pass of both.
 
@@ -159,7 +163,9 @@ def memory_needed(checkpoint, training, texts):
     """
     config, rows = checkpoint.config, training.batch * training.context
     layer = 12 * config["hidden_size"] + 6 * config["intermediate_size"]
-    passes = rows * (config["num_hidden_layers"] * layer + 8 * config["vocab_size"])
+    layers = config["num_hidden_layers"]
+    passes = layers * config["hidden_size"] + layer if recompute else layers * layer
+    passes = rows // training.parts * (passes + 4 * config["vocab_size"]) + rows * 4 * config["vocab_size"]
     documents = [part for text in texts for part in (*text.documents, *(text.held_out or ()))]
     kept, cutting = memory_of_texts(documents, texts[0].tokenizer)
     return 200_000_000 + kept + max(cutting, 4 * (9 * weight_count(checkpoint) + passes))
@@ -171,7 +177,14 @@ def _cache(directory, record, shape):
     return Cache(directory, {"inputs": identity, "temperature": training["temperature"]}, shape, training["top_k"])
 
 
-def _loop(engine, teacher, recipe, texts, training):
+def _recipe(options, training, run):
+    recipe = recipe_of(options, training)
+    if run.recompute and INSIDE & set(recipe["losses"]):
+        raise UsageError(f"--recompute with --loss {training.loss}, which looks into the blocks; leave one away")
+    return recipe
+
+
+def _loop(engine, teacher, recipe, texts, training, run):
     checkpoint, weights = teacher
     tokens, held_out, cache = texts
     teacher = checkpoint.config, weights
@@ -192,9 +205,10 @@ def _loop(engine, teacher, recipe, texts, training):
         nats /= held_out.size - len(held_out)
         return math.exp(nats) if nats < 700 else math.inf
 
-    step = functools.partial(kd_step, config=checkpoint.config, recipe=recipe, ops=engine)
-    loop = Loop(step, batch, training.batch * training.context, training.steps, eval_every=training.eval_every)
-    return loop if held_out is None else loop._replace(evaluate=evaluate)
+    ops, count = recomputing(engine) if run.recompute else engine, training.batch * training.context
+    step = functools.partial(kd_step, config=checkpoint.config, recipe=recipe, ops=ops)
+    watched = _watched(None if held_out is None else evaluate, run.watch, recipe)
+    return Loop(step, batch, count, training.steps, run.save_every, training.eval_every, watched)
 
 
 def _watched(evaluate, watch, recipe):

@@ -9,6 +9,8 @@ from refq.training.arguments_step import TEACHER
 from refq.training.recipe import complete
 
 TERMS = tuple(TEACHER)
+SHARED = {"quantizer", "activations", "temperature", "reduction", "parts", "gradient_l1"}  # with a recipe
+SHARED |= {"optimizer", "weight_decay", "warmup", "steps"}
 
 
 class Distillation(NamedTuple):
@@ -32,6 +34,7 @@ class Distillation(NamedTuple):
     reduction: str = "token_mean"
     top_k: int = 0
     gradient_l1: float = 0.0
+    parts: int = 1
     quantizer: str = "lsq"
     activations: int | None = None
     activation_range: str = "token"
@@ -74,27 +77,21 @@ def recipe_of(options, training):
         raise UsageError(f"--teacher-cache with --loss {training.loss}, which asks a teacher nothing; leave it away")
     if training.cached and training.top_k and not losses.keys() <= {"ce", "top_k_kl"}:
         raise UsageError(f"--teacher-cache holds {training.top_k} logits a token; --loss {training.loss} asks for all")
+    if training.batch % training.parts:
+        raise UsageError(f"--parts {training.parts} with --batch {training.batch}; the parts must be of equal size")
     talr = training.schedule == "talr"
     return complete(
-        {
+        {name: getattr(training, name) for name in sorted(SHARED)}
+        | {
             "bits": options.bits,
-            "quantizer": training.quantizer,
-            "activations": training.activations,
             "losses": losses,
-            "temperature": training.temperature,
-            "reduction": training.reduction,
-            "optimizer": training.optimizer,
             "learning_rate": training.lr,
             "scale_learning_rate": training.scale_lr,
             "float_learning_rate": training.float_lr,
             "betas": [training.beta1, training.beta2],
-            "weight_decay": training.weight_decay,
             "clip": training.clip or None,
             "schedule": "cosine" if talr else training.schedule,
-            "warmup": training.warmup,
-            "steps": training.steps,
             "transition": {"strength": training.tr_lambda, "scope": training.tr_scope} if talr else None,
-            "gradient_l1": training.gradient_l1,
             "lottery": None if training.lts == "none" else {"growth": training.lts, "warmup": training.steps // 5},
         }
     )

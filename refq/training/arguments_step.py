@@ -40,6 +40,8 @@ def numbers(recipe):
     optimizers.below_1("momentum", recipe["momentum"])
     optimizers.at_least_0("gradient_l1", recipe["gradient_l1"])
     arguments.moderate("temperature", recipe["temperature"])
+    if checks.integer("parts", recipe["parts"]) < 1:
+        raise GridError(f"parts={recipe['parts']}; 1 or more is needed")
 
 
 def adamw(recipe):
@@ -48,12 +50,16 @@ def adamw(recipe):
     optimizers.adam(1, recipe["betas"], recipe["eps"], np.dtype(np.float32))
 
 
-def batch(batch, losses):
-    """A batch that has what its terms need."""
+def batch(batch, losses, parts=1):
+    """A batch that has what its terms need, and windows for parts of equal size."""
     needed = {key: name for name in losses for key in TEACHER[name]}
     for key, why in ({"tokens": "the model", "mask": "reduce_loss"} | needed).items():
         if key not in batch:
             raise GridError(f"the batch has no {key}, which {why} needs")
+    if len(batch["tokens"]) % parts:
+        raise ShapeError(f"parts={parts} does not divide the {len(batch['tokens'])} windows of the batch")
+    if parts > 1 and not np.reshape(batch["mask"], (parts, -1)).any(axis=1).all():
+        raise ShapeError(f"mask is false in the whole of one of {parts} parts; fewer parts do")
 
 
 def frozen(names, params):

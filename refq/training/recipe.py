@@ -17,6 +17,7 @@ RECIPE = {
     "temperature_squared": True,
     "top_k_renormalize": True,
     "reduction": "token_mean",  # or "batchmean"
+    "parts": 1,  # in which the windows of a batch pass, one after the other; their gradients are added
     "gradient_l1": 0.0,  # strength of the penalty sum |g| over the quantized weights; three gradients a step
     # the optimizer
     "optimizer": "adamw",  # or "adam", "sgd"

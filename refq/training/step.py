@@ -52,7 +52,7 @@ def kd_gradients(params, batch, config, recipe, ops=None):
     Spec: kd_gradients
     """
     ops, recipe = ops or refq, complete(recipe)
-    arguments.batch(batch, recipe["losses"])
+    arguments.batch(batch, recipe["losses"], recipe["parts"])
     arguments.frozen(recipe["frozen"], params)
     weights, codes = forward_weights(params, recipe, ops)
     names = [n for n in weight_names(params) + input_scale_names(params) if n not in recipe["frozen"]]

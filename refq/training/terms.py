@@ -7,12 +7,41 @@ from refq.training import arguments_step as arguments
 from refq.training.activations import on_input_grids, quantized_inputs
 from refq.training.trace import scores, states, traced
 
+INSIDE = {"hidden", "attention"}  # terms that look at what a forward pass computes on its way
+
 
 def loss_gradients(weights, names, batch, config, recipe, ops):
-    """(losses, logits, gradients of the weights called `names`) of one forward and backward pass."""
+    """(losses, logits, gradients of the weights called `names`): one forward and backward pass for each part."""
+    if recipe["parts"] == 1:
+        return _of_part(weights, names, batch, config, recipe, ops)
+    losses, logits, gradients = {}, [], None
+    for part, share in _parts(batch, recipe):
+        shares = {name: coefficient * share for name, coefficient in recipe["losses"].items()}
+        found = _of_part(weights, names, part, config, recipe | {"losses": shares}, ops)
+        losses = {name: losses.get(name, 0.0) + share * loss for name, loss in found[0].items()}
+        logits.append(found[1])
+        gradients = found[2] if gradients is None else {name: g + found[2][name] for name, g in gradients.items()}
+    losses["loss"] = sum(coefficient * losses[name] for name, coefficient in recipe["losses"].items())
+    return losses, np.concatenate(logits), gradients
+
+
+def _parts(batch, recipe):
+    """The windows of a batch in parts of equal size, and the share of each in a reduced loss."""
+    count = len(batch["tokens"]) // recipe["parts"]
+    weigh = np.count_nonzero if recipe["reduction"] == "token_mean" else len
+    for start in range(0, len(batch["tokens"]), count):
+        cut = slice(start, start + count)
+        part = {
+            key: [array[cut] for array in value] if isinstance(value, list) else value[cut]
+            for key, value in batch.items()
+        }
+        yield part, weigh(part["mask"]) / weigh(batch["mask"])
+
+
+def _of_part(weights, names, batch, config, recipe, ops):
     leaves = {name: tape.Tensor(weights[name]) for name in names}
     used = on_input_grids(weights | leaves, recipe["activations"])
-    lifted, trace = traced(tape.lift(ops))
+    lifted, trace = traced(tape.lift(ops)) if INSIDE & set(recipe["losses"]) else (tape.lift(ops), None)
     logits = _tensor(ops.llama_forward(used, batch["tokens"], config, quantized_inputs(lifted)))
     losses, seeds = _from_logits(logits, batch, recipe, ops)
     for name, coefficient in recipe["losses"].items():

@@ -172,6 +172,25 @@ def test_a_damaged_state_is_not_resumed(at, teacher, text, tmp_path, monkeypatch
     assert "checksum" in found.stderr
 
 
+def test_parts_of_a_batch(teacher, text, whole, tmp_path):
+    settings = ("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS)
+    assert run(*settings, "--parts", "2").exit_code == 0
+    logs = [np.genfromtxt(out / "training.csv", delimiter=",")[1:] for out in (whole, tmp_path / "out")]
+    np.testing.assert_allclose(logs[1][1], logs[0][1], rtol=1e-3)
+    refused = run(*settings, "--overwrite", "--parts", "3")
+    assert refused.exit_code == 2
+    assert "--parts 3 with --batch 2" in refused.stderr
+
+
+def test_recomputing_gives_the_same_bytes(teacher, text, whole, tmp_path):
+    settings = ("distill", teacher, tmp_path / "out", "--text", text, "--val", text, *OPTIONS, "--recompute")
+    assert run(*settings).exit_code == 0
+    assert digests(tmp_path / "out") == digests(whole)
+    refused = run(*settings, "--overwrite", "--loss", "kl+hidden")
+    assert refused.exit_code == 2
+    assert "--recompute with --loss kl+hidden" in refused.stderr
+
+
 def test_a_finished_run_is_not_repeated(teacher, text, whole):
     before = os.stat(whole / "model.safetensors").st_mtime_ns
     found = run("distill", teacher, whole, "--text", text, "--val", text, *OPTIONS, "--resume")

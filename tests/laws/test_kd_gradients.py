@@ -262,6 +262,36 @@ OPERATIONS = {
         "soft_fake_quantize_vjp": lambda *args: refq.lsq_vjp(*args[:6]),
     },
 }
+
+
+@both
+@given(arguments())
+def test_parts_change_the_rounding_alone(engine, arguments):
+    arguments = arguments | {"batch": seeded_batch(3, B=4, T=3)}
+    known = engine.kd_gradients(**arguments)
+    found = engine.kd_gradients(**(arguments | {"recipe": arguments["recipe"] | {"parts": 2}}))
+    for once, again in zip(known, found, strict=True):
+        _assert_near(again, once, noise(known[0]["used"]))
+
+
+def _assert_near(found, expected, within):
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            _assert_near(found[name], value, within)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=within)
+
+
+def _with_shares_of_the_batch(**arguments):
+    """Every part counts alike, whatever its mask."""
+    parts = terms._parts
+
+    def alike(batch, recipe):
+        return [(part, 1 / recipe["parts"]) for part, _ in parts(batch, recipe)]
+
+    return with_part("kd_gradients", terms, "_parts", alike)(**arguments)
+
+
 WRONG = {name: with_operations("kd_gradients", **replaced) for name, replaced in OPERATIONS.items()} | {
     "scales as they are in the forward pass": with_part("kd_gradients", student, "float16_scale", lambda scale: scale),
     "gradient blocked at frozen weights": with_part("kd_gradients", terms.tape, "_Lifted", _Blocking),
@@ -289,5 +319,9 @@ WRONG = {name: with_operations("kd_gradients", **replaced) for name, replaced in
     "the head's inputs are quantized": _head_too,
     "steps of inputs are not trained": with_part("kd_gradients", step, "input_scale_names", lambda params: []),
     "activations as they are": with_settings("kd_gradients", lambda recipe: {"activations": None}),
+    "parts count alike": _with_shares_of_the_batch,
+    "parts are added up, not averaged": with_part(
+        "kd_gradients", terms, "_parts", lambda batch, recipe: [(batch, 1.0)] * recipe["parts"]
+    ),
     "no penalty": with_settings("kd_gradients", lambda recipe: {"gradient_l1": 0.0}),
 }

@@ -10,6 +10,7 @@ import refq_fast
 from refq.ops.namespace import Replaced
 from refq.training import step
 from refq.training.recipe import complete
+from refq.training.recompute import recomputing
 from tests.laws.models import seeded_model
 from tests.laws.operations import UNIT
 from tests.laws.students import (
@@ -386,3 +387,11 @@ WRONG |= {
     "scales may be negative": with_part("kd_step", step, "SMALLEST_SCALE", -np.inf),
     "scales are kept in float16": _after(_stored_scales),
 }
+
+
+@both
+@given(arguments())
+def test_recomputing_gives_the_same_bits(engine, arguments):
+    for bits in (None, 4):
+        now = arguments | {"recipe": arguments["recipe"] | {"activations": bits}}
+        np.testing.assert_equal(engine.kd_step(**now, ops=recomputing(engine)), engine.kd_step(**now))
