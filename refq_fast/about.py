@@ -13,7 +13,8 @@ def about():
     """Versions, processor, threads and cache of the kernels, as a dict ready for JSON."""
     features = sorted(name for name, has in llvmlite.binding.get_host_cpu_features().items() if has)
     threads = numba.get_num_threads()  # starts the threads, so the layer is known
-    folders = sorted({os.path.abspath(kernel.stats.cache_path) for kernel in _kernels()})
+    paths = {kernel.stats.cache_path for kernel in _kernels()} - {None}
+    folders = sorted(map(os.path.abspath, paths))
     return {
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,

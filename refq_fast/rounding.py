@@ -55,15 +55,14 @@ def _words(w):
 @serial
 def _rounded(w, original, bits, fit, rule, packed, scale, zero_point, errors):
     rows, width = w.shape
-    groups, size = scale.shape[1], width // scale.shape[1]
+    groups = scale.shape[1]
     reach = np.empty((2, groups), np.float32)
     x, q = np.empty((2, width), np.float32), np.empty(width, np.int8)
     for row in range(rows):
         real = _real(w[row], x[0])
         if fit:
+            ends(real, reach[0], reach[1])
             for g in range(groups):
-                reach[0, g], reach[1, g] = ends(real, g * size, g * size + size)
-            for g in range(groups):  # a loop of its own, for vectors of groups
                 scale[row, g], z = grid(reach[0, g], reach[1, g], rule)
                 zero_point[row, g] = np.int32(z)
         _codes(real, scale[row], zero_point[row], rule[0], rule[1], q)

@@ -29,6 +29,7 @@ VERBS = {
     "import": "Take a model that another program quantized.",
     "inspect": "List tensors, shapes, bits, bytes and errors of a model.",
     "pretrain": "Train the small LLaMA of the package anew.",
+    "warmup": "Compile the kernels now, once for this installation.",
     "info": "Describe this installation, for bug reports.",
     "conform": "Run the golden cases against any implementation.",
     "golden": "Verify the installed golden files.",

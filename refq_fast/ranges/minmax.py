@@ -26,42 +26,49 @@ def minmax(groups, qmin, qmax, symmetric=True, scale_dtype="float32"):
 def observed_range(groups):
     """Smallest and largest value of each group (..., 1), with 0 between them."""
     lo, hi = np.empty((2, *groups.shape[:-1], 1), groups.dtype)
-    _ends(np.ascontiguousarray(groups).reshape(-1, groups.shape[-1]), lo.reshape(-1), hi.reshape(-1))
+    _ends(np.ascontiguousarray(groups).reshape(-1), lo.reshape(-1), hi.reshape(-1))
     return lo, hi
 
 
 @parallel
 def _ends(x, lo, hi):
-    share = CHUNK // x.shape[1] + 1
-    for task in prange((len(x) + share - 1) // share):
-        for g in range(task * share, min(task * share + share, len(x))):
-            lo[g], hi[g] = ends(x[g], 0, x.shape[1])
+    size = max(1, x.size // max(1, len(lo)))
+    share = CHUNK // size + 1
+    for task in prange((len(lo) + share - 1) // share):
+        first, last = task * share, min(task * share + share, len(lo))
+        ends(x[first * size : last * size], lo[first:last], hi[first:last])
 
 
-def ends(x, start, stop):
-    """Smallest and largest of x[start:stop] and 0, of a contiguous row of finite numbers."""
+def ends(x, low, high):
+    """Fill in the smallest and largest of 0 and each group of a contiguous row of finite numbers."""
     raise NotImplementedError("for kernels only")
 
 
 @overload(ends)
-def _by_width(x, start, stop):
-    if x.dtype == types.float32:
-        return lambda x, start, stop: _vector_ends(x, start, stop)
-    return lambda x, start, stop: _ends_from(x, start, stop, x.dtype.type(0), x.dtype.type(0))
+def _by_width(x, low, high):
+    return (lambda x, low, high: _vector_ends(x, low, high)) if x.dtype == types.float32 else _scalar_ends
 
 
 @serial
-def _vector_ends(x, start, stop):
-    whole = stop - (stop - start) % LANES
-    least = most = splat(np.float32(0))
-    for i in range(start, whole, LANES):
-        v = load_floats(x, i)
-        least, most = minimum(v, least), maximum(v, most)
-    return _ends_from(x, whole, stop, smallest(least), largest(most))
+def _vector_ends(x, low, high):
+    size = x.size // low.size
+    whole = size - size % LANES
+    for g in range(low.size):
+        start = g * size
+        least = most = splat(np.float32(0))
+        for i in range(start, start + whole, LANES):
+            v = load_floats(x, i)
+            least, most = minimum(v, least), maximum(v, most)
+        lo, hi = smallest(least), largest(most)
+        for i in range(start + whole, start + size):
+            lo, hi = min(lo, x[i]), max(hi, x[i])
+        low[g], high[g] = lo, hi
 
 
-@serial
-def _ends_from(x, start, stop, low, high):
-    for i in range(start, stop):
-        low, high = min(low, x[i]), max(high, x[i])
-    return low, high
+def _scalar_ends(x, low, high):
+    size = x.size // low.size
+    for g in range(low.size):
+        lo = hi = x[0] * 0
+        for i in range(g * size, g * size + size):
+            lo, hi = min(lo, x[i]), max(hi, x[i])
+        low[g], high[g] = lo, hi
