@@ -4,6 +4,7 @@ from refq import analysis, grids, models, ops, ranges, solvers, training, transf
 from refq.analysis import *  # noqa: F403
 from refq.grids import *  # noqa: F403
 from refq.models import *  # noqa: F403
+from refq.models import LlamaDecoder as LlamaDecoder
 from refq.ops import *  # noqa: F403
 from refq.ops import CodebookWeight as CodebookWeight
 from refq.ops import PackedWeight as PackedWeight

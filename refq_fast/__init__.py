@@ -24,6 +24,7 @@ from refq_fast.ranges.quantile import quantile_codebook
 from refq_fast.ranges.sqnr import sqnr
 from refq_fast.ranges.token import token_quantize
 from refq_fast.models.bert import bert_forward
+from refq_fast.models.decoder import LlamaDecoder
 from refq_fast.models.llama import llama_decode, llama_forward
 from refq_fast.ops.activations import silu, silu_vjp, swiglu, swiglu_vjp
 from refq_fast.ops.attention import attention, attention_vjp, causal_attention, causal_attention_vjp

@@ -38,7 +38,7 @@ def command(model, task, activations, engine, threads, as_json):
     else:
         from refq.jobs.evaluate import evaluate_model
 
-        report = evaluate_model(model, task, load(engine, threads), activations == "stored")
+        report = evaluate_model(model, task, load(engine, threads), activations)
     click.echo(json.dumps(report) if as_json else _table(report))
 
 

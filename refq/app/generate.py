@@ -28,10 +28,12 @@ from refq.errors import UsageError
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
 @options.activations
+@options.head_bits
+@click.option("--cache-bits", type=click.IntRange(8, 8), help="Keep keys and values as codes of so many bits.")
 @options.engine
 @options.threads
 @click.option("--stats", is_flag=True, help="Prefill and decode tokens per second, on stderr.")
-def command(model, prompt, activations, engine, threads, stats, **sampling):
+def command(model, prompt, activations, head_bits, cache_bits, engine, threads, stats, **sampling):
     """Continue a prompt. Standard output is the prompt and its continuation, and nothing else.
 
     On a terminal a line end follows.
@@ -39,10 +41,10 @@ def command(model, prompt, activations, engine, threads, stats, **sampling):
     from refq.app.engine import load
     from refq.files.tokenizer import StreamDecoder, open_tokenizer, special_ids
     from refq.jobs.generate import Sampling, check_request, generate
-    from refq.jobs.model import load_model
+    from refq.jobs.running import open_model
 
     engine = load(engine, threads)
-    loaded = load_model(model, engine, activations == "stored")
+    loaded = open_model(model, engine, activations, head_bits)
     tokenizer = open_tokenizer(model, loaded[0]["vocab_size"])
     bos, ends = special_ids(model, loaded[0], tokenizer)
     tokens = _tokens(tokenizer, prompt, bos)
@@ -50,11 +52,15 @@ def command(model, prompt, activations, engine, threads, stats, **sampling):
     check_request(loaded[0], tokens, sampling)
     if sampling.temperature == 0 and sampling.top_p < 1:
         click.echo("refq: --top-p has no effect at temperature 0", err=True)
+
+    def emit(token):
+        _write(stream.push(token))
+
     if stats:
-        _warm(engine, loaded, tokens)
+        _warm(engine, loaded, tokens, cache_bits)
     try:
         _write("".join(map(stream.push, tokens)))
-        report = generate(engine, loaded, tokens, ends, sampling, lambda token: _write(stream.push(token)))
+        report = generate(engine, loaded, tokens, ends, sampling, emit, cache_bits)
         _write(stream.flush())
     finally:
         if sys.stdout.isatty():
@@ -82,11 +88,11 @@ def _write(text):
     sys.stdout.buffer.flush()
 
 
-def _warm(engine, model, tokens):
+def _warm(engine, model, tokens, cache_bits):
     """One step of each kind that nobody counts: it loads or compiles the kernels."""
     from refq.jobs.generate import Sampling, generate
 
-    generate(engine, model, tokens[:64], (), Sampling(max_tokens=2), lambda token: None)
+    generate(engine, model, tokens[:64], (), Sampling(max_tokens=2), lambda token: None, cache_bits)
 
 
 def _rates(prompt, report):

@@ -45,6 +45,19 @@ class Bits(click.ParamType):
         return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
 
 
+class Activations(click.ParamType):
+    """stored, off, or a number of bits."""
+
+    name = "stored|off|2..16"
+
+    def convert(self, value, param, ctx):
+        if value in ("stored", "off") or isinstance(value, int):
+            return value
+        if value not in map(str, range(2, 17)):
+            self.fail(f"{value!r} is not 'stored', 'off' or a number of 2..16", param, ctx)
+        return int(value)
+
+
 class GroupSize(click.ParamType):
     """channel, tensor, or a number of weights."""
 
@@ -84,10 +97,15 @@ engine = click.option(
 threads = click.option("--threads", type=COUNT, help="Threads; all cores if not given.")
 activations = click.option(
     "--activations",
-    type=click.Choice(("stored", "off")),
+    type=Activations(),
+    metavar=Activations.name,
     default="stored",
     show_default=True,
-    help="Quantize the inputs of linear layers and of attention as the model's files say, or not at all.",
+    help="Quantize the inputs of linear layers and of attention as the model's files say, or not at all; or those of "
+    "low-bit layers, each token to so many bits.",
+)
+head_bits = click.option(
+    "--head-bits", type=click.IntRange(2, 8), help="Quantize the output layer when it is loaded, for speed."
 )
 symmetric = click.option(
     "--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points."

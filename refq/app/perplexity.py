@@ -19,15 +19,16 @@ from refq.app import options
 @click.option("--tokens", type=click.IntRange(min=2), help="Use the first N tokens; all if not given.")
 @click.option("--original", type=options.MODEL, help="Also KL divergence and top-1 agreement against this model.")
 @options.activations
+@options.head_bits
 @options.engine
 @options.threads
 @options.as_json
-def command(model, text, context, tokens, original, activations, engine, threads, as_json):
+def command(model, text, context, tokens, original, activations, head_bits, engine, threads, as_json):
     """Score a text with a model: the perplexity of windows that do not overlap."""
     from refq.app.engine import load
     from refq.jobs.perplexity import perplexity
 
-    report = perplexity(model, text, load(engine, threads), context, tokens, original, activations == "stored")
+    report = perplexity(model, text, load(engine, threads), context, tokens, original, activations, head_bits)
     click.echo(json.dumps(report) if as_json else table(report))
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from refq.errors import FormatError, NonFiniteError
 from refq.files.task import read_task
 from refq.files.tokenizer import open_tokenizer
-from refq.jobs.model import load_model, logits_in_pieces, pieces
+from refq.jobs.model import logits_in_pieces, pieces
 from refq.jobs.progress import progress
+from refq.jobs.running import open_model
 
 
 class Request(NamedTuple):
@@ -23,7 +24,7 @@ class Request(NamedTuple):
     ends: list
 
 
-def evaluate_model(directory, task, engine, activations=True):
+def evaluate_model(directory, task, engine, activations="stored"):
     """Score a multiple-choice set with a model.
 
     score of a choice = log p(its tokens | the tokens before) / its length in bytes;  the largest score is the answer
@@ -38,7 +39,7 @@ def evaluate_model(directory, task, engine, activations=True):
         directory: the model.
         task: path of the set, see read_task.
         engine: refq or refq_fast.
-        activations: as load_model has it.
+        activations: as open_model takes it.
     Returns
         dict: task, its name; items; accuracy; stderr, sqrt(accuracy (1 - accuracy) / (items - 1)), None for one item;
         chance, the mean of 1 / choices; truncated, the items that lost some of their prompt; and kinds, the same by
@@ -47,7 +48,7 @@ def evaluate_model(directory, task, engine, activations=True):
         FileError: a model or set that cannot be read; a choice longer than the model's positions.
         NonFiniteError: logits that are not finite.
     """
-    items, model = read_task(task), load_model(directory, engine, activations)
+    items, model = read_task(task), open_model(directory, engine, activations)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     scores, truncated = score_items(engine, model, tokenizer, items, task)
     right = [int(np.argmax(values)) == item.answer for values, item in zip(scores, items, strict=True)]

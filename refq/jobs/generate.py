@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq.errors import NonFiniteError, UsageError
-from refq.jobs.model import logits_in_pieces, pieces
+from refq.jobs.model import operations, pieces
 
 
 class Sampling(NamedTuple):
@@ -27,7 +27,7 @@ class Report(NamedTuple):
     decode_seconds: float
 
 
-def generate(engine, model, tokens, ends, sampling, emit):
+def generate(engine, model, tokens, ends, sampling, emit, cache_bits=None):
     """Continue `tokens`, and hand out each new one as soon as it is chosen.
 
     Parameters
@@ -36,19 +36,22 @@ def generate(engine, model, tokens, ends, sampling, emit):
         ends: ids that end the text; they are not emitted.
         sampling: Sampling.
         emit: function of one id.
+        cache_bits: as LlamaDecoder takes it.
     Returns
         Report: prefill is up to the logits of the first token; decode is all that follows.
     Raises
         UsageError: an empty prompt, or one longer than the model's positions; a sampling value outside its range.
     """
-    check_request(model[0], tokens, sampling)
-    random, made, fed, cache = np.random.Generator(np.random.PCG64(sampling.seed)), [], list(tokens), None
+    config, params = model
+    check_request(config, tokens, sampling)
+    decoder = engine.LlamaDecoder(params, config, operations(engine, config), cache_bits)
+    random, made, fed = np.random.Generator(np.random.PCG64(sampling.seed)), [], list(tokens)
     reason, started, prefilled = "max_tokens", time.perf_counter(), None
     while len(made) < sampling.max_tokens:
-        if len(tokens) + len(made) > model[0]["max_position_embeddings"]:
+        if len(tokens) + len(made) > config["max_position_embeddings"]:
             reason = "positions"
             break
-        logits, cache = _feed(engine, model, fed, cache)
+        logits = _feed(decoder, config, fed)
         prefilled = prefilled or time.perf_counter()
         token = sample(logits, sampling.temperature, sampling.top_p, random)
         if token in ends:
@@ -128,11 +131,11 @@ def sample_rows(logits, temperature, top_p, uniform):
     return order[row, (total <= (uniform * total[row, kept])[:, None]).sum(axis=1)]
 
 
-def _feed(engine, model, tokens, cache):
-    """The logits (V,) after the last of `tokens`, and the cache."""
-    _, step = pieces([model[0]], len(tokens))
-    for logits, after in logits_in_pieces(engine, model, np.array([tokens], np.int32), step, cache):
-        last, cache = logits[0, -1], after
-    if not np.isfinite(last).all():
+def _feed(decoder, config, tokens):
+    """The logits (V,) after the last of `tokens`; memory does not grow with their number."""
+    _, step = pieces([config], len(tokens))
+    for start in range(0, len(tokens), step):
+        logits = decoder.feed(tokens[start : start + step])
+    if not np.isfinite(logits).all():
         raise NonFiniteError("the model gives logits that are not finite")
-    return last, cache
+    return logits

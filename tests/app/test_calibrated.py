@@ -74,7 +74,7 @@ def test_every_method_writes_a_model_that_is_evaluated(method, model, tmp_path):
     assert report["written"]
     assert report["run"]["calibration"]["activations"] == 8
     with_grids, without = (
-        perplexity(tmp_path / "out", TEXT, refq_fast, 24, 96, activations=on) for on in (True, False)
+        perplexity(tmp_path / "out", TEXT, refq_fast, 24, 96, activations=on) for on in ("stored", "off")
     )
     assert with_grids["perplexity"] != without["perplexity"]
     assert np.isfinite(with_grids["perplexity"])

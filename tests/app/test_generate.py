@@ -14,9 +14,10 @@ from refq.app.main import main
 from refq.errors import UsageError
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.generate import Sampling, generate, sample
-from refq.jobs.model import load_model
+from refq.jobs.model import load_model, operations
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from refq.jobs.running import open_model
 from tests.app.commands import ROOT
 from tests.app.tiny import write_model
 from tests.support import both
@@ -191,18 +192,45 @@ def test_refuses_in_one_sentence(tiny, tmp_path):
         ((tmp_path,), 3, "config.json"),
         ((model, "--prompt", "x" * 256), 2, "the prompt has 257 tokens; this model takes 1..256"),
         ((model, "--prompt", "\udcff"), 2, "the prompt is not UTF-8"),
-        ((model / "config.json",), 2, "'MODEL': it must be a model directory; "),
+        ((model / "config.json",), 2, "'MODEL': it must be a model directory or a .gguf file; "),
         ((model, "--temperature", -1), 2, "'--temperature': -1.0 is not in the range x>=0"),
         ((model, "--temperature", "nan"), 2, "temperature=nan; 0 <="),
         ((model, "--top-p", 0), 2, "'--top-p': 0.0 is not in the range 0<x<=1"),
         ((model, "--top-p", "nan"), 2, "top_p=nan; 0 <"),
         ((model, "--max-tokens", 0), 2, "--max-tokens"),
+        ((model, "--activations", 1), 2, "'1' is not 'stored', 'off' or a number of 2..16"),
+        ((model, "--head-bits", 9), 2, "'--head-bits': 9 is not in the range 2<=x<=8"),
+        ((model, "--cache-bits", 4), 2, "'--cache-bits': 4 is not in the range 8<=x<=8"),
         ((tmp_path / "silent",), 2, "a prompt is needed"),
     ):
         result = run(*args)
         assert (result.exit_code, result.stdout) == (code, ""), (args, result.output)
         assert words in result.stderr, (args, result.stderr)
         assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+@both
+@pytest.mark.parametrize(("activations", "head_bits"), [("off", 8), (8, None), (15, 4), (8, 2)])
+def test_fewer_bits_are_those_of_the_forward_pass(engine, tiny, activations, head_bits):
+    """Prompts of one token and of many: each next one is the likeliest, or nearly so, where codes stand near a tie."""
+    model = open_model(tiny / "w4", engine, activations, head_bits)
+    config, params = model
+    for start in ([256], [256, 84, 104, 101, 32, 99, 108, 111, 99, 107]):
+        tokens = start + continued(engine, model, start, Sampling(max_tokens=12)).tokens
+        ops = operations(engine, config)
+        logits = engine.llama_forward(params, np.array([tokens], np.int32), config, ops)[0, len(start) - 1 : -1]
+        chosen = logits[np.arange(12), tokens[len(start) :]]
+        assert (logits.max(axis=1) - chosen <= 0.02 * np.abs(logits).max(axis=1)).all()
+
+
+@ENGINES
+def test_text_with_fewer_bits(tiny, engine):
+    args = (tiny / "w4", "--prompt", "The clock", "--max-tokens", 40, "--engine", engine)
+    texts = [run(*args, *more).stdout_bytes for more in ((), ("--head-bits", 2), ("--cache-bits", 8))]
+    assert all(text.startswith(b"The clock") for text in texts)
+    assert texts[0] != texts[1]
+    result = run(*args, "--activations", 8, "--head-bits", 8, "--cache-bits", 8, "--stats")
+    assert (result.exit_code, result.stdout_bytes[:9]) == (0, b"The clock"), result.output
 
 
 @ENGINES

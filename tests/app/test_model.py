@@ -7,10 +7,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import refq
-from refq.errors import CheckpointError, FormatError
+from refq.errors import CheckpointError, FormatError, UsageError
 from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
+from refq.jobs.running import open_model
 from refq.training.activations import QuantizedInput
 from tests.app.tiny import CONFIG, write_model
 from tests.support import both
@@ -158,6 +159,39 @@ def test_static_input_grids_are_those_of_the_file(engine, static):
     assert isinstance(params["lm_head.weight"], np.ndarray)
     _, params = load_model(static, engine, activations=False)
     assert isinstance(params[f"{LAYER}.weight"], engine.PackedWeight)
+
+
+@both
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_head_of_fewer_bits(engine, source, bits):
+    """Off by half a step at most, and by nothing else; its input is quantized where those of low-bit layers are."""
+    _, exact = load_model(source, engine)
+    _, params = open_model(source, engine, head_bits=bits)
+    head, w = params["lm_head.weight"], exact["lm_head.weight"]
+    assert isinstance(head, engine.PackedWeight)
+    found = engine.linear(np.eye(w.shape[1], dtype=np.float32), head).T
+    groups = np.abs(w).reshape(len(w), -1, w.shape[1] if bits == 8 else 32)
+    steps = groups.max(axis=-1, keepdims=True) / (2 ** (bits - 1) - 1)
+    far = np.abs(found - w).reshape(groups.shape) / steps
+    assert 0.45 < far.max() < 0.51
+    assert isinstance(open_model(source, engine, 8, bits)[1]["lm_head.weight"], QuantizedInput)
+    assert isinstance(open_model(source, engine, 8)[1]["lm_head.weight"], np.ndarray)
+
+
+@both
+def test_inputs_on_a_grid_a_token_where_the_files_say_otherwise(engine, static):
+    _, params = open_model(static, engine, 15)
+    weight = params[f"{LAYER}.weight"]
+    assert isinstance(weight.weight, engine.PackedWeight)
+    assert weight[1:] == (15, None, None)
+    assert isinstance(open_model(static, engine, "off")[1][f"{LAYER}.weight"], engine.PackedWeight)
+    assert open_model(static, engine)[1][f"{LAYER}.weight"].bits == 6
+
+
+def test_refuses_bits_that_are_none(source):
+    for activations, head_bits in ((17, None), (1, None), (True, None), ("8", None), ("off", 9), ("off", 1)):
+        with pytest.raises(UsageError, match="is needed"):
+            open_model(source, refq, activations, head_bits)
 
 
 @pytest.mark.parametrize("case", STATIC)
