@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import refq
+import refq.errors
 import refq_fast
 import refq_fast.about
-from refq_fast import interleaved
+from refq_fast import integers, interleaved, one_row
 from refq_fast.integers import FEW, PART, ROWS, TILES
 from refq_fast.simd import LANES
 
@@ -72,6 +73,40 @@ def test_the_reals_are_those_of_the_reference(bits, size, groups):
                 expected = refq.quantized_linear(x, *weight, activation_bits)
                 np.testing.assert_array_equal(packed.quantized_linear(x, activation_bits), expected)
                 np.testing.assert_array_equal(refq_fast.quantized_linear(x, *weight, activation_bits), expected)
+
+
+@pytest.mark.parametrize("activation_bits", [8, 15])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_one_row_tile_by_tile(bits, activation_bits):
+    """What compiled callers use: any range of tiles, the rest of y untouched."""
+    _, _, w, zero_point = problem(bits, 8, 32, 3, False)
+    scale = np.random.default_rng(0).uniform(0.01, 1, zero_point.shape).astype(np.float32)
+    given = refq.pack_codes(w, bits), scale, zero_point, bits
+    _, _, _, _, codes, *parts = integers.weight(*given, 96)
+    x = np.random.default_rng(1).standard_normal(96).astype(np.float32)
+    words, sums = np.empty((1 + (activation_bits > 8), 24), np.int32), np.empty(3, np.int32)
+    step, zero = one_row.to_codes(x, activation_bits, False, words, sums)
+    y = np.full(len(codes) * LANES, np.float32(7))
+    one_row.of_codes(codes, *parts, words, sums, step, zero, y, 1, 3)
+    expected = refq.quantized_linear(x, *given, activation_bits)
+    np.testing.assert_array_equal(y[LANES : 3 * LANES], expected[LANES : 3 * LANES])
+    assert (y[:LANES] == 7).all()
+    assert (y[3 * LANES :] == 7).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value):
+    _, _, w, zero_point = problem(4, 8, 32, 2, False)
+    weight = refq_fast.PackedWeight(refq.pack_codes(w, 4), np.ones(zero_point.shape, np.float32), zero_point, 4)
+    for rows in (1, ROWS):
+        for place in (0, 63):
+            x = np.ones((rows, 64), np.float32)
+            x[-1, place] = value
+            with pytest.raises(refq.errors.NonFiniteError):
+                weight.quantized_linear(x, 8)
+    x = np.float32([3e38, -3e38] * 32)
+    with pytest.raises(refq.errors.GridError, match="overflows"):
+        weight.quantized_linear(x, 8)
 
 
 def test_codes_that_floats_are_multiplied_by_are_shared():
@@ -137,8 +172,9 @@ for bits, size in ((4, 32), (4, 300), (8, 20)):
         arguments = q, q[:, :1], w, zero_point, bits
         assert np.array_equal(refq_fast.integer_matmul(*arguments), refq.integer_matmul(*arguments))
         x, scale = q.astype(np.float32) * np.float32(0.01), np.float32(0.1) * (zero_point + 200).astype(np.float32)
-        arguments = x, w, scale, zero_point, bits, 8
-        assert np.array_equal(refq_fast.quantized_linear(*arguments), refq.quantized_linear(*arguments))
+        for activation_bits in (8, 15):
+            arguments = x, w, scale, zero_point, bits, activation_bits
+            assert np.array_equal(refq_fast.quantized_linear(*arguments), refq.quantized_linear(*arguments))
 """
 
 
