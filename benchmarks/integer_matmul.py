@@ -1,128 +1,173 @@
-"""Activations of 8 bits times a packed weight: refq_fast in integers, in floats, and ONNX Runtime's MatMulNBits.
+"""4-bit weights times activations of 8 and 15 bits and of float32, beside ONNX Runtime and a float32 product.
 
-python -m benchmarks.integer_matmul [--side 4096] [--rounds 9] [--bits 4 8]       (with onnx and onnxruntime)
+python -m benchmarks.integer_matmul [--side 4096] [--rounds 15] [--threads 1 2] [--groups 32 128]    (onnx, onnxruntime)
 
-quantized_linear makes codes of x a token and multiplies integers; the floats are those of linear with the same
-PackedWeight, and of quantized_matmul, which reads stored bytes. MatMulNBits with accuracy_level 4 makes codes of 8 bits
-too, a scale for each block of x. One thread, process CPU time, interleaved; a ratio is the median of the pairs. Set no
-OPENBLAS_CORETYPE: quantized_matmul multiplies with BLAS. Between two calls of one, the others have emptied the caches.
+One token: a round multiplies with weights of more than 100 MB in all, so that each comes from memory; the limit is a
+plain sum over 512 MB in the same rounds. Several tokens: one weight; the limit is a loop of nothing but dot products of
+bytes. MatMulNBits makes codes of 8 bits of x at accuracy level 4, and float32 at level 0. Set no OPENBLAS_CORETYPE.
+llama.cpp is measured by benchmarks.llama_cpp, on whole models.
 """
 
 import argparse
-import datetime
-import importlib.util
-import pathlib
 import statistics
 
 import numba
 import numpy as np
+import onnxruntime
+import threadpoolctl
+from numba import prange
+from onnx import TensorProto, helper, numpy_helper
 
-import refq
 import refq_fast
-from benchmarks.measure import interleaved, ratio
-from refq.app.info import cpu_name
-from refq_fast.simd_integers import HAS_DOTS
+from benchmarks.measure import interleaved
+from benchmarks.report import Comparison, leave
+from refq_fast.kernel import parallel
+from refq_fast.simd import LANES, load_words
+from refq_fast.simd_integers import (
+    HAS_DOTS,
+    add_dots,
+    splat_word,
+    store_rows,
+    store_words,
+    zero_integers,
+    zero_words,
+)
 
-RESULTS = pathlib.Path(__file__).parent / "results"
-GROUPS, TOKENS = (32, 64, 128, None), (1, 16, 128, 512)
-FLOATS, STORED, FOREIGN = "linear", "quantized_matmul", "MatMulNBits"
+TOKENS, APART = (16, 128, 512), 100e6  # bytes of weights that one token meets
+PIECES, DOTS, BLOCK = 16, 20_000, (0,) * 16
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--bits", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--groups", type=int, nargs="+", default=[32, 128])
     options = parser.parse_args()
-    numba.set_num_threads(1)
-    dots = "with" if HAS_DOTS else "without"
-    lines = [HEADING.format(options.side, cpu_name(), dots, np.__version__, numba.__version__, _foreign_version())]
-    for bits in options.bits:
-        for group in GROUPS:
-            weight = stored(options.side, bits, group or options.side)
-            lines += [line(weight, group, tokens, options.rounds) for tokens in TOKENS]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (RESULTS / f"{datetime.date.today()}-integer-matmul.md").write_text(text)
+    rows, told = [], {}
+    for threads in options.threads:
+        numba.set_num_threads(threads)
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            for group in options.groups:
+                for symmetric in (True, False):
+                    weight = stored(options.side, group, symmetric)
+                    rows += one_token(weight, threads, options.rounds, told)
+                    rows += [row for n in TOKENS for row in tokens(weight, n, threads, options.rounds, told)]
+    notes = [f"{options.side} inputs and outputs, {'with' if HAS_DOTS else 'without'} dot products of bytes."]
+    notes += [f"{name}: {' '.join(f'{value:.3g}' for value in values)}." for name, values in told.items()]
+    leave("integer-matmul", "4-bit products", notes, rows, ("onnxruntime",))
 
 
-HEADING = """# Products of codes, {0} inputs and outputs, one thread
-
-{1}, {2} dot products of bytes; NumPy {3}, Numba {4}, ONNX Runtime {5}.
-Activations of 8 bits. Billions of operations (two a product of codes) a second of CPU time, medians of interleaved
-rounds; last columns, times as fast: of the pairwise ratios, with quartiles. A group is what shares a scale.
-
-| bits | group | tokens | quantized_linear | linear | quantized_matmul | ONNX | to linear | to matmul | to ONNX |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
-
-
-def stored(side, bits, group):
-    """Arguments of PackedWeight: random codes, float16-exact scales, no zero points."""
+def stored(side, group, symmetric):
+    """Arguments of PackedWeight: random codes, float16-exact scales, zero points 0 or random."""
     random = np.random.default_rng(0)
-    q = random.integers(*refq.integer_range(bits), (side, side), endpoint=True, dtype=np.int32)
+    q = random.integers(-8, 8, (side, side), dtype=np.int32)
     scale = random.uniform(0.01, 0.1, (side, side // group)).astype(np.float16).astype(np.float32)
-    return refq_fast.pack_codes(q, bits), scale, np.zeros(scale.shape, np.int32), bits
+    zero_point = random.integers(*((0, 1) if symmetric else (-8, 8)), scale.shape, dtype=np.int32)
+    return refq_fast.pack_codes(q, 4), scale, zero_point, 4
 
 
-def line(weight, group, tokens, rounds):
-    """A row of the table."""
-    x = np.random.default_rng(1).standard_normal((tokens, weight[0].shape[0])).astype(np.float32)
-    packed = refq_fast.PackedWeight(*weight)
+def named(weight):
+    grid = "asymmetric" if weight[2].any() else "symmetric"
+    return f"group {weight[0].shape[1] * 2 // weight[1].shape[1]}, {grid}"
+
+
+def one_token(weight, threads, rounds, told):
+    """Rows of the table for one row of x: bytes of weights a second."""
+    x = np.random.default_rng(1).standard_normal((1, len(weight[0]))).astype(np.float32)
+    size = weight[0].nbytes + weight[1].nbytes // 2
+    copies = range(int(APART // size) + 1)
+    packed = [refq_fast.PackedWeight(*weight) for _ in copies]
+    low, high = ([foreign(*weight[:3], level, threads) for _ in copies] for level in (4, 0))
+    big, total = np.ones(2**27, np.uint32), np.zeros((PIECES, LANES), np.uint32)
     works = {
-        "ours": lambda: packed.quantized_linear(x, 8),
-        FLOATS: lambda: refq_fast.linear(x, packed),
-        STORED: lambda: refq_fast.quantized_matmul(x, *weight),
+        "limit": lambda: _read(big, total),
+        "8 bits": lambda: [each.quantized_linear(x, 8) for each in packed],
+        "15 bits": lambda: [each.quantized_linear(x, 15) for each in packed],
+        "float32": lambda: [each.product(x) for each in packed],
+        "level 4": lambda: [each.run(None, {"x": x})[0] for each in low],
+        "level 0": lambda: [each.run(None, {"x": x})[0] for each in high],
     }
-    foreign = _foreign(*weight) if group and _foreign_version() != "none" else None
-    if foreign is not None:
-        works[FOREIGN] = lambda: foreign.run(None, {"x": x})[0]
-    exact = works[STORED]()
-    for name, work in works.items():  # all compute the same, up to 8 bits of x
-        assert np.linalg.norm(work() - exact) < 0.02 * np.linalg.norm(exact), name
-    seconds = interleaved(works, rounds)
-    amount = 2e-9 * tokens * weight[0].shape[0] ** 2
-    speeds = [f"{amount / statistics.median(seconds[name]):.0f}" if name in seconds else "" for name in NAMES]
-    ratios = [
-        "{:.1f} ({:.1f} to {:.1f})".format(*ratio(seconds["ours"], seconds[n])) if n in seconds else ""
-        for n in NAMES[1:]
-    ]
-    return f"| {weight[3]} | {group or 'row'} | {tokens} | {' | '.join(speeds + ratios)} |"
+    exact = x.astype(np.float64) @ packed[0].dequantized(x).astype(np.float64).T
+    for name in list(works)[1:]:
+        error = np.linalg.norm(works[name]()[0] - exact) / np.linalg.norm(exact)
+        told.setdefault(f"Relative errors of one token, {name}", []).append(error)
+    seconds = interleaved(works, rounds, threads)
+    limit = big.nbytes * 1e-9 / statistics.median(seconds.pop("limit"))
+    told.setdefault(f"GB/s read by {threads} threads", []).append(limit)
+    for ours, peer, goal in (("8 bits", "level 4", 1.35), ("15 bits", "level 0", 4.5), ("float32", "level 0", 3)):
+        work = f"1 token, {ours}, {named(weight)}"
+        amount = len(packed) * size * 1e-9
+        yield Comparison(work, threads, f"ONNX {peer}", seconds[ours], seconds[peer], amount, "GB", goal, limit)
 
 
-NAMES = ("ours", FLOATS, STORED, FOREIGN)
+def tokens(weight, count, threads, rounds, told):
+    """Rows of the table for `count` rows of x: billions of operations a second, two a product."""
+    side = len(weight[0])
+    x = np.random.default_rng(1).standard_normal((count, side)).astype(np.float32)
+    packed, session = refq_fast.PackedWeight(*weight), foreign(*weight[:3], 4, threads)
+    real = packed.dequantized(x)
+    sums = np.zeros((PIECES, len(BLOCK) * LANES), np.int32)
+    works = {
+        "limit": lambda: _dots(np.ones(16, np.int32), BLOCK, sums),
+        "8 bits": lambda: packed.quantized_linear(x, 8),
+        "15 bits": lambda: packed.quantized_linear(x, 15),
+        "float32": lambda: packed.product(x),
+        "ONNX level 4": lambda: session.run(None, {"x": x})[0],
+        "sgemm": lambda: x @ real.T,
+    }
+    seconds = interleaved(works, rounds, threads)
+    limit = 8e-9 * LANES * len(BLOCK) * DOTS * PIECES / statistics.median(seconds.pop("limit"))
+    told.setdefault(f"GOP/s of dot products by {threads} threads", []).append(limit)
+    peer = min(("ONNX level 4", "sgemm"), key=lambda name: statistics.median(seconds[name]))
+    goal = 2 if weight[1].shape[1] * 128 <= side else 1.5
+    for ours, against, wanted in (("8 bits", peer, goal), ("15 bits", "sgemm", None), ("float32", "sgemm", None)):
+        work, amount = f"{count} tokens, {ours}, {named(weight)}", 2e-9 * count * side**2
+        yield Comparison(work, threads, against, seconds[ours], seconds[against], amount, "GOP", wanted, limit)
 
 
-def _foreign_version():
-    if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
-        return "none"
-    return importlib.import_module("onnxruntime").__version__
+@parallel
+def _read(x, sums):
+    """A sum over x, PIECES of it at once."""
+    share = len(x) // len(sums)
+    for piece in prange(len(sums)):
+        a, b, c, d = zero_words(), zero_words(), zero_words(), zero_words()
+        for at in range(piece * share, (piece + 1) * share, 4 * LANES):
+            a, b = a + load_words(x, at), b + load_words(x, at + LANES)
+            c, d = c + load_words(x, at + 2 * LANES), d + load_words(x, at + 3 * LANES)
+        store_words(sums[piece], 0, (a + b) + (c + d))
 
 
-def _foreign(packed, scale, _, bits):
-    """A session of one MatMulNBits on the same weight, or None where ONNX Runtime has none of these bits."""
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
+@parallel
+def _dots(x, rows, sums):
+    for piece in prange(len(sums)):
+        found, w = zero_integers(rows), splat_word(np.int32(0x01020304))
+        for _ in range(DOTS):
+            found = add_dots(found, w, x, 0)
+        store_rows(sums[piece], 0, LANES, found)
 
+
+def foreign(packed, scale, zero_point, level, threads):
+    """A session of one MatMulNBits on the same weight."""
     out, groups = scale.shape
-    size = packed.shape[1] * 8 // bits // groups
-    codes = (packed ^ np.uint8(0x88 if bits == 4 else 0x80)).reshape(out, groups, -1)  # code + 2**(bits - 1)
-    constants = [numpy_helper.from_array(codes, "codes"), numpy_helper.from_array(scale.reshape(-1), "scale")]
-    settings = {"K": groups * size, "N": out, "bits": bits, "block_size": size, "accuracy_level": 4}
-    node = helper.make_node("MatMulNBits", ["x", "codes", "scale"], ["y"], domain="com.microsoft", **settings)
+    size = packed.shape[1] * 2 // groups
+    codes = (packed ^ np.uint8(0x88)).reshape(out, groups, -1)  # code + 8
+    constants = {"codes": codes, "scale": scale.reshape(-1)}
+    if zero_point.any():
+        constants["zeros"] = refq_fast.pack_codes(zero_point, 4).reshape(-1) ^ np.uint8(0x88)
+    settings = {"K": groups * size, "N": out, "bits": 4, "block_size": size, "accuracy_level": level}
+    node = helper.make_node("MatMulNBits", ["x", *constants], ["y"], domain="com.microsoft", **settings)
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", width])
         for name, width in (("x", groups * size), ("y", out))
     ]
-    graph = helper.make_graph([node], "product", ends[:1], ends[1:], constants)
+    arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], arrays)
     versions = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
-    one = onnxruntime.SessionOptions()
-    one.intra_op_num_threads = one.inter_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(model, one, providers=["CPUExecutionProvider"])
-    except Exception as error:  # what it raises has no public class
-        print(f"ONNX Runtime, {bits} bits: {error}")
-        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 if __name__ == "__main__":
