@@ -6,6 +6,7 @@ from refq import checks
 from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
 from refq_fast import integers, interleaved, permuted
+from refq_fast.grids.pack import pack_codes, unpack_codes
 from refq_fast.ops import codebook_matmul as indices
 from refq_fast.ops import quantized_linear as whole
 from refq_fast.ops import quantized_matmul as stored
@@ -14,7 +15,8 @@ from refq_fast.ops import quantized_matmul as stored
 class PackedWeight:
     """A low-bit weight (out, in) for linear.
 
-    At 4 bits, where a group is whole 32-bit words, its rows are interleaved; otherwise it stays as it is stored.
+    Up to 4 bits, where a group is whole eights, its rows are interleaved, 4 bits a code; otherwise it stays as it is
+    stored.
     """
 
     __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "whole")
@@ -26,7 +28,7 @@ class PackedWeight:
         self.bits, self.dtype, self.groups, self.row_bytes = bits, scale.dtype, scale.shape[1], packed.shape[1]
         weight = arguments.quantized_matmul(_widest(self), packed, scale, zero_point, bits)[1:4]
         self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
-        self.fast = interleaved.interleave(*weight) if bits == 4 else None
+        self.fast = _interleaved(self, *weight) if bits <= 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
         self.whole = None, None  # width of x, and integers.Integers for it
 
@@ -54,7 +56,7 @@ class PackedWeight:
             self.whole = x.shape[-1], weight
         if weight is not None and integers.exact(weight, activation_bits):
             return whole.product(x, weight, activation_bits, symmetric)
-        stored = self.stored or interleaved.stored(self.fast, self.row_bytes)
+        stored = self.stored or interleaved.stored(self.fast, -(-x.shape[-1] // 2))
         return whole.product_as_stored(x, *stored, (activation_bits, symmetric))
 
 
@@ -100,6 +102,15 @@ def _widest(weight):
     """An x of no rows, as wide as the bytes of a row allow; a later x will tell."""
     width = weight.row_bytes * 8 // weight.bits // weight.groups * weight.groups
     return np.empty((0, max(width, 1)), weight.dtype)
+
+
+def _interleaved(weight, packed, scale, zero_point):
+    """Codes of 2 to 4 bits as an Interleaved, or None also where the bytes of a row leave the size of a group open."""
+    if 1 < weight.groups <= 7 // weight.bits:
+        return None
+    if weight.bits < 4:
+        packed = pack_codes(unpack_codes(packed, weight.bits, _widest(weight).shape[1]), 4)
+    return interleaved.interleave(packed, scale, zero_point)
 
 
 def _fitting(weight, x):

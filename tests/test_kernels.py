@@ -64,6 +64,23 @@ def test_what_is_not_interleaved_is_computed_as_stored(bits, groups, zero_point,
     np.testing.assert_array_equal(refq_fast.linear(x, packed), refq_fast.quantized_matmul(x, *arguments))
 
 
+@pytest.mark.parametrize("bits", [2, 3])
+@pytest.mark.parametrize(("length", "groups"), [(64, 4), (61, 1)])
+def test_codes_of_fewer_bits_lie_in_four(bits, length, groups):
+    random = np.random.default_rng(bits)
+    q = random.integers(*refq.integer_range(bits), (20, length), endpoint=True).astype(np.int32)
+    scale, zero_point = random.uniform(0.1, 1, (20, groups)).astype(np.float32), np.full((20, groups), 1, np.int32)
+    arguments = refq.pack_codes(q, bits), scale, zero_point, bits
+    packed, w = refq_fast.PackedWeight(*arguments), (q - 1.0) * np.repeat(scale, length // groups, axis=1)
+    assert packed.fast is not None
+    for rows in (1, 9):
+        x = random.standard_normal((rows, length)).astype(np.float32)
+        bound = dot_bound(np.abs(x) @ np.abs(w).T, length)
+        assert (np.abs(refq_fast.linear(x, packed) - x @ w.T) <= bound).all()
+        np.testing.assert_array_equal(packed.quantized_linear(x, 16), refq.quantized_linear(x, *arguments, 16))
+    np.testing.assert_allclose(packed.dequantized(x), w, rtol=1e-6)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize(
     ("out", "length", "groups"),

@@ -13,7 +13,7 @@ def quantized_matmul(x, packed, scale, zero_point, bits):
     """Twin of refq.quantized_matmul.
 
     The weight is unpacked a few rows at a time, each tile multiplied by BLAS while it is in the cache. A PackedWeight
-    given to linear is faster at 4 bits.
+    given to linear is faster up to 4 bits.
     Spec: quantized_matmul
     """
     return product(*_checked(x, packed, scale, zero_point, bits))
