@@ -3,13 +3,11 @@
 python -m benchmarks.learned_grids [--rounds 7] [--threads 1 2]
 
 PyTorch twice: eager (clamp, a rounding that passes gradients, its own differentiation), and its fused learnable kernel.
-One thread: process CPU time; two: wall time.
+The limit is what copying the same memory takes.
 """
 
 import argparse
-import datetime
 import functools
-import pathlib
 import statistics
 
 import numba
@@ -18,11 +16,14 @@ import torch
 
 import refq
 import refq_fast
-from benchmarks.measure import interleaved, ratio
-from refq.app.info import cpu_name
+from benchmarks.measure import interleaved
+from benchmarks.report import Comparison, leave
+from refq.app.engine import keep_freed_memory
+from refq_fast.threads import cuts, each
 
 SIDE, QMIN, QMAX = 4096, -8, 7
-RESULTS = pathlib.Path(__file__).parent / "results"
+ARRAY = 4 * SIDE**2 / 1e9  # GB
+FORWARD, BACKWARD = 2 * ARRAY, 3 * ARRAY  # x, x_hat; g, x, gx
 
 
 def main():
@@ -30,28 +31,48 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
-    lines = [HEADING.format(cpu_name(), np.__version__, numba.__version__, torch.__version__)]
-    for threads in options.threads:
+    found = [each for kept in (False, True) for each in compared(options.threads, options.rounds, kept)]
+    title = f"Grids that learn, {SIDE} x {SIDE} float32, 4 bits, a grid a row"
+    leave("learned-grids", title, NOTES, found, ["torch"])
+
+
+GOALS = {"torch eager": 30}
+NOTES = [
+    "The limit is what copying the same memory takes. The C library gives large arrays back to the system at once, and",
+    "clears their pages again at the next call; 'kept': the process keeps them, as refq's commands do for training.",
+]
+
+
+def compared(counts, rounds, kept):
+    """All works with each number of threads."""
+    if kept:
+        keep_freed_memory(2**30, 2**31 - 1)
+    for threads in counts:
         numba.set_num_threads(threads)
         torch.set_num_threads(threads)
-        lines += [line(name, works, threads, options.rounds) for name, works in table()]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (RESULTS / f"{datetime.date.today()}-learned-grids.md").write_text(text)
+        limit = copied(threads)
+        for name, moved, works in table():
+            seconds = interleaved(works, rounds, threads)
+            name += ", kept" * kept
+            yield from [
+                Comparison(
+                    name, threads, peer, seconds["refq_fast"], seconds[peer], moved, "GB", GOALS.get(peer), limit
+                )
+                for peer in seconds
+                if peer != "refq_fast"
+            ]
 
 
-HEADING = f"""# Grids that learn, {SIDE} x {SIDE} float32, 4 bits, a grid a row
-
-{{}}, NumPy {{}}, Numba {{}}, PyTorch {{}}.
-One thread: process CPU time; two: wall time. Milliseconds, median.
-Times faster: median (quartiles) of interleaved pairs.
-
-| work | refq_fast | refq | PyTorch eager | PyTorch learnable | times faster than refq | than eager | than learnable |
-|---|---:|---:|---:|---:|---:|---:|---:|"""
+def copied(threads):
+    """GB a second of a copy, read and written."""
+    x, y = np.ones((2, SIDE, SIDE), np.float32)
+    tasks = cuts(SIDE, 16)
+    seconds = interleaved({"copy": lambda: each(lambda cut: np.copyto(y[cut], x[cut]), tasks)}, 15, threads)
+    return 2 * ARRAY / statistics.median(seconds["copy"])
 
 
 def table():
-    """Name and implementations of each work."""
+    """Name, GB and implementations of each work."""
     random = np.random.default_rng(0)
     x, g = (random.standard_normal((SIDE, SIDE)).astype(np.float32) for _ in range(2))
     scale = refq.minmax(x, QMIN, QMAX)[0]
@@ -79,27 +100,19 @@ def table():
     def of(name, *arguments):
         return {engine.__name__: functools.partial(getattr(engine, name), *arguments) for engine in (refq_fast, refq)}
 
-    peers = {"eager": lambda: eager(False), "learnable": lambda: learnable(False)}
-    yield "lsq", of("lsq", x, scale, 0, QMIN, QMAX) | peers
-    yield "lsq_vjp", of("lsq_vjp", g, x, scale, 0, QMIN, QMAX)
-    peers = {"eager": lambda: eager(True), "learnable": lambda: learnable(True)}
-    yield "lsq, then lsq_vjp", {"refq_fast": lambda: both(refq_fast), "refq": lambda: both(refq)} | peers
-    yield "lsq_plus", of("lsq_plus", x, scale, offset, QMIN, QMAX)
-    yield "lsq_plus_vjp", of("lsq_plus_vjp", g, x, scale, offset, QMIN, QMAX)
-    yield "learned_range", of("learned_range", x, low, high, 4, True)
-    yield "learned_range_vjp", of("learned_range_vjp", g, x, low, high, 4, True)
-
-
-def line(name, works, threads, rounds):
-    """A row of the table."""
-    seconds = interleaved(works, rounds, threads)
-    columns = ("refq_fast", "refq", "eager", "learnable")
-    times = [f"{statistics.median(seconds[c]) * 1e3:.1f}" if c in seconds else "" for c in columns]
-    faster = [
-        "{:.1f} ({:.1f} to {:.1f})".format(*ratio(seconds["refq_fast"], seconds[c])) if c in seconds else ""
-        for c in columns[1:]
-    ]
-    return f"| {name}, {threads} thread{'s' * (threads > 1)} | " + " | ".join(times + faster) + " |"
+    peers = {"torch eager": lambda: eager(False), "torch learnable": lambda: learnable(False)}
+    yield "lsq", FORWARD, of("lsq", x, scale, 0, QMIN, QMAX) | peers
+    yield "lsq_vjp", BACKWARD, of("lsq_vjp", g, x, scale, 0, QMIN, QMAX)
+    peers = {"torch eager": lambda: eager(True), "torch learnable": lambda: learnable(True)}
+    yield (
+        "lsq, then lsq_vjp",
+        FORWARD + BACKWARD,
+        {"refq_fast": lambda: both(refq_fast), "refq": lambda: both(refq)} | peers,
+    )
+    yield "lsq_plus", FORWARD, of("lsq_plus", x, scale, offset, QMIN, QMAX)
+    yield "lsq_plus_vjp", BACKWARD, of("lsq_plus_vjp", g, x, scale, offset, QMIN, QMAX)
+    yield "learned_range", FORWARD, of("learned_range", x, low, high, 4, True)
+    yield "learned_range_vjp", BACKWARD, of("learned_range_vjp", g, x, low, high, 4, True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A step of quantization-aware distillation in PyTorch eager, as one would write it: the peer of refq's kd_step."""
+"""A training step in PyTorch, as one would write it, eager or compiled: the peer of refq's kd_step."""
 
 import numpy as np
 import torch
@@ -25,10 +25,12 @@ class Grid(torch.autograd.Function):
 
 
 class Torch:
-    """Teacher, student and optimizer, with the interface of the other side."""
+    """Teacher, student and optimizer, with the interface of the other side; without "kl" in the recipe no teacher."""
 
-    def __init__(self, config, teacher, student, tokens, recipe, dtype="float32"):
+    def __init__(self, config, teacher, student, tokens, recipe, dtype="float32", compiled=False):
         self.config, self.tokens, self.clip = config, torch.from_numpy(tokens), recipe["clip"]
+        loss = self._divergence if "kl" in recipe["losses"] else self._entropy
+        self.loss = torch.compile(loss) if compiled else loss
         dtype = getattr(torch, dtype)
         self.teacher = {name: torch.from_numpy(w).to(dtype) for name, w in teacher.items()}
         self.params = {name: torch.from_numpy(w.copy()).to(dtype).requires_grad_() for name, w in student.items()}
@@ -53,10 +55,16 @@ class Torch:
 
     def _backward(self):
         self.optimizer.zero_grad()
+        self.loss(self.params, self.teacher).backward()
+
+    def _divergence(self, params, teacher):
         with torch.no_grad():
-            teacher = functional.log_softmax(self._logits(self.teacher), -1)
-        student = functional.log_softmax(self._logits(self.params), -1)
-        functional.kl_div(student, teacher, log_target=True, reduction="batchmean").backward()
+            teacher = functional.log_softmax(self._logits(teacher), -1)
+        student = functional.log_softmax(self._logits(params), -1)
+        return functional.kl_div(student, teacher, log_target=True, reduction="batchmean")
+
+    def _entropy(self, params, _):
+        return functional.cross_entropy(self._logits(params), self.tokens.flatten())
 
     def _logits(self, params):
         """(positions, vocabulary)."""

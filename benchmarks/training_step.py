@@ -1,38 +1,44 @@
-"""One step of quantization-aware distillation: refq_fast beside PyTorch eager, in one run. Needs `pip install torch`.
+"""A training step of refq_fast beside PyTorch, eager and compiled, in one run. Needs `pip install torch threadpoolctl`.
 
-python -m benchmarks.training_step [--models 260K 2M 15M] [--threads 1 2] [--rounds 9]
+python -m benchmarks.training_step [--models 260K 2M 15M] [--steps KD-QAT plain] [--threads 1 2] [--rounds 9]
 
-Both sides: forward pass of the float teacher, forward pass of the student whose block linears have 4-bit weights with
+KD-QAT: forward pass of the float teacher, forward pass of the student whose block linears have 4-bit weights with
 learned step sizes (one a row, as float16), KL from the teacher, its gradient, clipping to norm 1, AdamW (PyTorch's
-fused). Same weights and tokens, all float32. Gradients are compared with those of PyTorch in float64, which uses the
-very codes of float32. One thread: process CPU time; more: wall time. The process keeps freed memory for the next step,
-as refq's commands do; both sides are faster so. Memory is the peak of a process of its own, torch's as torch leaves it.
+fused). Plain: the same model, float, cross-entropy, no teacher. Same weights and tokens, all float32. The limit is the
+matrix products of the step alone. Gradients are compared with those of PyTorch in float64, which uses the very codes of
+float32. The process keeps freed memory for the next step, as refq's commands do; both sides are faster so. Memory is
+the peak of a process of its own, torch's as torch leaves it. torch.compile is warm: it has compiled before.
 """
 
 import argparse
-import datetime
+import functools
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
+from unittest import mock
 
 import numba
 import numpy as np
+import threadpoolctl
 
 import refq_fast
-from benchmarks.measure import interleaved, ratio
+from benchmarks.measure import interleaved
+from benchmarks.report import Comparison, leave
 from refq.app.engine import keep_freed_memory
-from refq.app.info import cpu_name
+from refq.training.recompute import recomputing
+from refq_fast import blas
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 MODELS = {  # hidden, layers, heads, key/value heads, feed-forward, vocabulary, batch, positions
     "260K": (64, 5, 8, 4, 172, 512, 16, 256),
     "2M": (256, 3, 8, 2, 512, 1024, 16, 256),
     "15M": (288, 6, 6, 6, 768, 32000, 8, 128),
 }
 RECIPE = {"bits": 4, "learning_rate": 1e-3, "scale_learning_rate": 1e-4, "clip": 1.0, "schedule": "constant"}
+STEPS = {"KD-QAT": {"losses": {"kl": 1.0}}, "plain": {"losses": {"ce": 1.0}}}
+GOALS = {("KD-QAT", "eager"): 2.6, ("KD-QAT", "compiled"): 1.5, ("plain", "eager"): 1.5, ("plain", "compiled"): 1.3}
+SIDES = "refq", "recomputing", "eager", "compiled"
 
 
 def problem(model):
@@ -58,40 +64,104 @@ def problem(model):
 class Refq:
     """The step of refq_fast."""
 
-    def __init__(self, config, teacher, student, tokens, recipe):
+    def __init__(self, config, teacher, student, tokens, recipe, engine=refq_fast):
         self.config, self.teacher, self.tokens, self.recipe = config, teacher, tokens, recipe
-        self.params, self.state = student, {}
+        self.params, self.state, self.engine = student, {}, engine
 
     def step(self):
-        made = refq_fast.kd_step(self.params, self.state, self._batch(), self.config, self.recipe)
+        made = refq_fast.kd_step(self.params, self.state, self._batch(), self.config, self.recipe, self.engine)
         self.params, self.state, _ = made
 
     def gradients(self):
         return refq_fast.kd_gradients(self.params, self._batch(), self.config, self.recipe)[1]
 
     def _batch(self):
-        logits = refq_fast.llama_forward(self.teacher, self.tokens, self.config)
-        mask = np.ones(self.tokens.shape, bool)
-        return {"tokens": self.tokens, "targets": self.tokens, "mask": mask, "teacher_logits": logits}
+        batch = {"tokens": self.tokens, "targets": self.tokens, "mask": np.ones(self.tokens.shape, bool)}
+        if "kl" in self.recipe["losses"]:
+            batch["teacher_logits"] = refq_fast.llama_forward(self.teacher, self.tokens, self.config)
+        return batch
 
 
-def compare(model, threads, rounds):
-    """A row of the table."""
+def made(side, model, step, threads, **options):
+    """One of SIDES, ready for a step of STEPS."""
+    config, teacher, student, tokens = problem(model)
+    given = config, teacher, student if step == "KD-QAT" else teacher, tokens, RECIPE | STEPS[step]
     numba.set_num_threads(threads)
-    given, torch_step = problem(model), _torch_step(threads)
-    ours, theirs = Refq(*given, RECIPE), torch_step(*given, RECIPE)
-    exact = torch_step(*given, RECIPE, "float64").gradients()
-    errors = [distances(side.gradients(), exact) for side in (ours, theirs)]
+    if side in ("refq", "recomputing"):
+        return Refq(*given, engine=refq_fast if side == "refq" else recomputing(refq_fast))
+    import torch  # here, so that the process that measures refq's memory is without it
+
+    from benchmarks.torch_step import Torch
+
+    torch.set_num_threads(threads)
+    return Torch(*given, compiled=side == "compiled", **options)
+
+
+def compare(model, step, threads, rounds):
+    """Comparisons of one step with every peer, and a line on gradients and memory."""
+    sides = {side: made(side, model, step, threads) for side in SIDES}
+    exact = made("eager", model, step, threads, dtype="float64").gradients()
+    errors = {side: distances(sides[side].gradients(), exact) for side in ("refq", "eager")}
     del exact
-    seconds = interleaved({"refq": ours.step, "PyTorch": theirs.step}, rounds, threads)
-    del ours, theirs
-    middle, low, high = ratio(seconds["refq"], seconds["PyTorch"])
-    cells = [f"{model}, {threads} thread{'s' * (threads > 1)}"]
-    cells += [f"{statistics.median(values) * 1e3:.0f} ms" for values in seconds.values()]
-    cells += [f"{middle:.2f} ({low:.2f} to {high:.2f})"]
-    cells += [f"{steps:.0f} MB ({whole:.0f})" for whole, steps in (peak(side, model, threads) for side in seconds)]
-    cells += [f"{whole:.1e}, {worst:.1e}" for whole, worst in errors]
-    return f"| {' | '.join(cells)} |"
+    products, known = [], blas.product
+    with mock.patch.object(blas, "product", lambda *given: products.append(given) or known(*given)):
+        sides["refq"].step()
+    works = {side: made.step for side, made in sides.items()}
+    works |= {"products": lambda: [known(*given) for given in products]}
+    works |= {"numpy": functools.partial(_of_numpy, products, threads)}
+    seconds = interleaved(works, rounds, threads)
+    floor, work = 1 / statistics.median(seconds["products"]), f"{step} step, {model}"
+    found = [
+        Comparison(work, threads, f"torch {side}", seconds["refq"], seconds[side], 1, "steps", GOALS[step, side], floor)
+        for side in ("eager", "compiled")
+    ]
+    found += [
+        Comparison(work, threads, "refq recomputing", seconds["refq"], seconds["recomputing"], 1, "steps", None, floor),
+        Comparison(f"products of it, {model}", threads, "numpy", seconds["products"], seconds["numpy"], 1, "steps"),
+    ]
+    memory = ", ".join(
+        f"{side} {steps:.0f} MB ({whole:.0f})"
+        for side, (whole, steps) in ((side, peak(side, model, step, threads)) for side in SIDES)
+    )
+    distance = ", ".join(f"{side} {whole:.1e} (worst tensor {worst:.1e})" for side, (whole, worst) in errors.items())
+    return found, f"{work}, threads {threads}: memory {memory}; gradients {distance}."
+
+
+def _of_numpy(products, threads):
+    """The same products by NumPy's BLAS, which shares each out as it likes."""
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        for a, b, *_ in products:
+            np.matmul(a, b)
+
+
+def compare_loss(threads, rounds, kept):
+    """KL from the teacher and cross-entropy in equal parts, with the gradient of their sum."""
+    import torch
+    from torch.nn import functional
+
+    numba.set_num_threads(threads)
+    torch.set_num_threads(threads)
+    random, shape = np.random.default_rng(0), (1024, 32000)
+    student, teacher = (random.standard_normal(shape).astype(np.float32) for _ in range(2))
+    targets, weight = random.integers(0, shape[1], shape[0]), np.full(shape[0], 1 / shape[0], np.float32)
+    given, labels, fixed = (
+        torch.from_numpy(student).requires_grad_(),
+        torch.from_numpy(targets),
+        torch.from_numpy(teacher),
+    )
+
+    def eager():
+        given.grad = None
+        found = functional.log_softmax(given, -1)
+        kl = functional.kl_div(found, functional.log_softmax(fixed, -1), log_target=True, reduction="batchmean")
+        (0.5 * kl + 0.5 * functional.nll_loss(found, labels)).backward()
+
+    def ours():
+        refq_fast.kd_kl_and_grad(student, teacher, targets, weight, 0.5)
+
+    seconds = interleaved({"refq": ours, "eager": eager}, rounds, threads)
+    moved, work = 3 * student.nbytes / 1e9, f"KL + CE with gradient, 1024 x 32000{kept}"
+    return Comparison(work, threads, "torch eager", seconds["refq"], seconds["eager"], moved, "GB", 15)
 
 
 def distances(found, exact):
@@ -101,32 +171,21 @@ def distances(found, exact):
     return error / size, max(e / s for e, s in parts if s)
 
 
-def peak(side, model, threads):
+def peak(side, model, step, threads):
     """Megabytes of a process of its own: at its peak over three steps, and how much more that is than before them."""
-    command = [sys.executable, "-m", "benchmarks.training_step", "--models", model, "--threads", str(threads)]
-    done = subprocess.run([*command, "--memory", side], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.training_step", "--memory", side, "--models", model, "--steps", step]
+    done = subprocess.run([*command, "--threads", str(threads)], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
-def measure_memory(side, model, threads):
+def measure_memory(side, model, step, threads):
     """What `peak` reads."""
-    numba.set_num_threads(threads)
-    made = (Refq if side == "refq" else _torch_step(threads))(*problem(model), RECIPE)
+    worker = made(side, model, step, threads)
     before = _megabytes("VmRSS")
     for _ in range(3):
-        made.step()
+        worker.step()
     most = _megabytes("VmHWM")
     print(json.dumps([most, most - before]))
-
-
-def _torch_step(threads):
-    """The other side; imported here, so that the process that measures refq's memory is without torch."""
-    import torch
-
-    from benchmarks.torch_step import Torch
-
-    torch.set_num_threads(threads)
-    return Torch
 
 
 def _megabytes(field):
@@ -137,36 +196,36 @@ def _megabytes(field):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--memory", choices=["refq", "PyTorch"], help="measure the memory of one side alone")
+    parser.add_argument("--memory", choices=SIDES, help="measure the memory of one side alone")
     options = parser.parse_args()
-    if options.memory != "PyTorch":  # whose memory grows by half with it
+    comparisons, notes = [], NOTES
+    if not options.memory:
+        comparisons += [compare_loss(threads, options.rounds, "") for threads in options.threads]
+    if options.memory not in ("eager", "compiled"):  # whose memory grows by half with it
         keep_freed_memory(2**30, 2**31 - 1)
     if options.memory:
-        measure_memory(options.memory, options.models[0], options.threads[0])
+        measure_memory(options.memory, options.models[0], options.steps[0], options.threads[0])
         return
-    import torch
-
-    lines = [
-        f"# A distillation step of refq_fast beside PyTorch {torch.__version__} eager, {datetime.date.today()}",
-        "",
-        f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
-        "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
-        f"One thread: process CPU time. More: wall time, here with {os.getloadavg()[0]:.1f} other programs at work.",
-        "Memory: peak of a process over three steps, less what it held before them (and the whole process).",
-        "Gradients: distance from those in float64, relative: of all together, and of the worst tensor.",
-        "",
-        "| model | refq | PyTorch | times faster | memory refq | memory PyTorch | gradients refq | gradients PyTorch |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    comparisons += [compare_loss(threads, options.rounds, ", kept") for threads in options.threads]
     for model in options.models:
-        for threads in options.threads:
-            lines.append(compare(model, threads, options.rounds))
-            print(lines[-1], flush=True)
-    path = RESULTS / f"{datetime.date.today()}-training-step.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"written: {path}")
+        for step in options.steps:
+            for threads in options.threads:
+                found, line = compare(model, step, threads, options.rounds)
+                comparisons, notes = comparisons + found, [*notes, line]
+                print(line, flush=True)
+    leave("training-step", "A training step of refq_fast beside PyTorch", notes, comparisons, ["torch"])
+
+
+NOTES = [
+    "The limit of a step is its matrix products alone, as refq_fast computes them: by pieces that are a function of",
+    "the shape, so that no bit depends on the threads; beside them the same by NumPy's BLAS, cut as it likes.",
+    "'kept', and all steps: the process keeps freed memory, where the C library gives large arrays back each time.",
+    "Memory: peak over three steps, less what the process held before them (and the whole process).",
+    "Gradients: distance from those in float64, relative.",
+]
 
 
 if __name__ == "__main__":
