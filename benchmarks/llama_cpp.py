@@ -1,4 +1,4 @@
-"""refq beside llama.cpp in one run: decode, prefill and quantize. Needs `pip install llama-cpp-python gguf`.
+"""refq beside llama.cpp in one run: decode and prefill. Needs `pip install llama-cpp-python gguf`.
 
 python -m benchmarks.llama_cpp [--layers 4] [--threads 1 2] [--keep FOLDER]
 
@@ -139,10 +139,10 @@ def refq_decode(params, config, count):
         _, cache = refq_fast.llama_decode(params, np.array([[301 + i]]), cache, config)
 
 
-def compare(folder, threads, layers):
+def compare(folder, threads):
     """The rows of the table for one number of threads."""
     numba.set_num_threads(threads)
-    model, quantized, q4_0 = folder / "model", folder / "refq-4bit", folder / "q4_0.gguf"
+    quantized, q4_0 = folder / "refq-4bit", folder / "q4_0.gguf"
     config, params = load_model(quantized, refq_fast)
     peer = LlamaCpp(q4_0, threads)
     prompt = list(range(300, 428))
@@ -161,16 +161,6 @@ def compare(folder, threads, layers):
         threads=threads,
     )
     yield row(f"prefill of 128, {label}", "tokens/s", 128, seconds, "refq", "llama.cpp")
-    weights = sum(np.prod(info.shape) for _, info in open_checkpoint(model).tensors.values())
-    seconds = interleaved(
-        {
-            "refq": lambda: quantize_model(model, folder / "again", refq_fast, overwrite=True),
-            "llama.cpp": lambda: llama_quantize(folder / "f16.gguf", folder / "again.gguf", threads),
-        },
-        rounds=3,
-        threads=threads,
-    )
-    yield row(f"quantize, file to file, {label}", "GB/s", 4e-9 * weights, seconds, "refq", "llama.cpp")
 
 
 def main():
@@ -195,14 +185,14 @@ def main():
             f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
             "refq: 4 bits, groups of 32, float32 activations and head.",
             "llama.cpp: Q4_0, 8-bit activations, head in Q6_K.",
-            "One thread: process CPU time; two: wall time. GB/s weights as float32; refq digests all files too.",
+            "One thread: process CPU time; two: wall time.",
             "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
             "",
             "| work | refq | llama.cpp | times faster |",
             "|---|---:|---:|---:|",
         ]
         for threads in options.threads:
-            for line in compare(folder, threads, options.layers):
+            for line in compare(folder, threads):
                 lines.append(line)
                 print(line, flush=True)
     path = RESULTS / f"{datetime.date.today()}-llama-cpp.md"
