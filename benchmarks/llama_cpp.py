@@ -1,4 +1,4 @@
-"""refq beside llama.cpp in one run: decode and prefill. Needs `pip install llama-cpp-python gguf`.
+"""refq beside llama.cpp in one run: prefill (benchmarks.decode: decode). Needs `pip install llama-cpp-python gguf`.
 
 python -m benchmarks.llama_cpp [--layers 4] [--threads 1 2] [--keep FOLDER]
 
@@ -96,11 +96,11 @@ def write_gguf(model, path):
 class LlamaCpp:
     """llama.cpp's low-level interface: a model, a context, one batch."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, positions=1024):
         parameters = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         options = llama_cpp.llama_context_default_params()
-        options.n_ctx, options.n_batch, options.n_ubatch = 1024, 512, 512
+        options.n_ctx, options.n_batch, options.n_ubatch = positions, 512, 512
         options.n_threads = options.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, options)
         self.batch = llama_cpp.llama_batch_init(512, 0, 1)
@@ -117,12 +117,14 @@ class LlamaCpp:
 
     def prefill(self, tokens):
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
-        self.run(tokens, 0)
+        for start in range(0, len(tokens), 512):
+            self.run(tokens[start : start + 512], start)
 
-    def decode(self, count):
-        self.prefill([300])
+    def decode(self, position, count):
+        """One token after the other, from a position on; what stood there is forgotten."""
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self.context), 0, position, -1)
         for i in range(count):
-            self.run([301 + i], 1 + i)
+            self.run([301 + i], position + i)
 
 
 def llama_quantize(source, target, threads):
@@ -133,12 +135,6 @@ def llama_quantize(source, target, threads):
         raise RuntimeError("llama_model_quantize failed")
 
 
-def refq_decode(params, config, count):
-    _, cache = refq_fast.llama_decode(params, np.array([[300]]), None, config)
-    for i in range(count):
-        _, cache = refq_fast.llama_decode(params, np.array([[301 + i]]), cache, config)
-
-
 def compare(folder, threads):
     """The rows of the table for one number of threads."""
     numba.set_num_threads(threads)
@@ -147,10 +143,6 @@ def compare(folder, threads):
     peer = LlamaCpp(q4_0, threads)
     prompt = list(range(300, 428))
     label = f"{threads} thread{'s' * (threads > 1)}"
-    seconds = interleaved(
-        {"refq": lambda: refq_decode(params, config, 16), "llama.cpp": lambda: peer.decode(16)}, threads=threads
-    )
-    yield row(f"decode, {label}", "tokens/s", 17, seconds, "refq", "llama.cpp")
     tokens = np.array([prompt])
     seconds = interleaved(
         {

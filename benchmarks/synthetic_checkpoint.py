@@ -36,7 +36,7 @@ CONFIG = {
 }
 
 
-def write_checkpoint(directory, layers=22, shard_bytes=500_000_000, seed=0):
+def write_checkpoint(directory, layers=22, shard_bytes=500_000_000, seed=0, **sizes):
     """Write config.json, the shards and their index; memory stays that of one chunk of rows.
 
     Parameters
@@ -44,10 +44,11 @@ def write_checkpoint(directory, layers=22, shard_bytes=500_000_000, seed=0):
         layers: 22 is TinyLlama.
         shard_bytes: a shard is closed when the next tensor would make it larger.
         seed: of the weights, normal with deviation 1 / sqrt(inputs); norms are 1.
+        sizes: keys of CONFIG with other values.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(CONFIG | {"num_hidden_layers": layers}, indent=2))
+    (directory / "config.json").write_text(json.dumps(CONFIG | sizes | {"num_hidden_layers": layers}, indent=2))
     (directory / "tokenizer.json").write_text(json.dumps(byte_tokenizer()))
     shards = [{}]
     for name, shape in llama_tensors(read_config(directory / "config.json")).items():

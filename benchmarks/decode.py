@@ -1,0 +1,197 @@
+"""Decoding beside llama.cpp: the same weights as its Q4_0, one token after the other. `pip install '.[bench]'`
+
+python -m benchmarks.decode [--threads 1 2] [--keep FOLDER] [--rounds 15]
+
+Models of random weights: TinyLlama's width with 4 layers, and 15M parameters, whose head is tied. llama.cpp quantizes
+what linear layers read to 8 bits, and its head to 6; refq does what its options say. The limit is what one core, or
+both, read of an array as large as what a token reads of the weights.
+"""
+
+import argparse
+import ctypes
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import llama_cpp
+import numba
+import numpy as np
+
+import refq_fast
+from benchmarks.llama_cpp import LlamaCpp, llama_quantize, write_gguf
+from benchmarks.measure import interleaved, ratio
+from benchmarks.report import RESULTS, Comparison, growth, leave, plotted
+from benchmarks.synthetic_checkpoint import write_checkpoint
+from refq.jobs.model import operations
+from refq.jobs.quantize import quantize_model
+from refq.jobs.running import open_model
+from refq_fast import threads as pool
+from refq_fast.sums import total
+
+SMALL = {"hidden_size": 288, "intermediate_size": 768, "num_attention_heads": 6, "num_key_value_heads": 6}
+SMALL |= {"tie_word_embeddings": True}
+MODELS = {"2048 wide": (4, {}, 8, 1.4), "15M": (6, SMALL, 64, 2.5)}  # layers, sizes, tokens a round, goal
+RUNS = {  # activations, bits of the head
+    "float32, float head": ("off", None),
+    "float32, 8-bit head": ("off", 8),
+    "15 bits, 8-bit head": (15, 8),
+    "8 bits, 8-bit head": (8, 8),
+    "8 bits, 4-bit head": (8, 4),
+}
+CONTEXTS = (128, 512, 1024, 2048, 4096)
+COLD = """
+import sys, time
+import numpy as np, refq_fast
+from refq.jobs.model import operations
+from refq.jobs.running import open_model
+config, params = open_model(sys.argv[1], refq_fast, 8, 8)
+decoder, started = refq_fast.LlamaDecoder(params, config, operations(refq_fast, config)), time.process_time()
+decoder.feed([1])
+page = time.process_time()
+decoder.feed([1])
+print(page - started, time.process_time() - page)
+"""
+
+
+class Decoder:
+    """LlamaDecoder of a stored model, with the first position in its cache."""
+
+    def __init__(self, folder, activations, head_bits, cache_bits=None):
+        config, params = open_model(folder, refq_fast, activations, head_bits)
+        self.decoder = refq_fast.LlamaDecoder(params, config, operations(refq_fast, config), cache_bits)
+        self.prefill([300])
+        self.decoder.feed([301])
+
+    def prefill(self, tokens):
+        for start in range(0, len(tokens), 512):
+            self.decoder.feed(tokens[start : start + 512])
+
+    def decode(self, position, count):
+        self.decoder.state.length = position
+        for i in range(count):
+            self.decoder.feed([301 + i])
+
+    def weights(self):
+        """Bytes that a token reads."""
+        arrays = {id(array): array.nbytes for held in self.decoder.state.table.held for array in held}
+        return sum(arrays.values())
+
+
+def bandwidth(size, threads):
+    """Bytes a second that kernels read of an array of so many bytes."""
+    array = np.ones(size // 4, np.float32)
+    cuts = pool.cuts(len(array), 8)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    seconds = []
+    for _ in range(30):
+        start = clock()
+        pool.each(lambda cut: total(array[cut]), cuts)
+        seconds.append(clock() - start)
+    return size / np.median(seconds)
+
+
+def prepare(folder, layers, sizes):
+    """The same weights as a GGUF file in Q4_0, and as refq's 4-bit directory in groups of 32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "q4_0.gguf").exists():
+        write_checkpoint(folder / "model", layers=layers, **sizes)
+        write_gguf(folder / "model", folder / "f16.gguf")
+        llama_quantize(folder / "f16.gguf", folder / "q4_0.gguf", os.cpu_count())
+        quantize_model(folder / "model", folder / "refq-4bit", refq_fast)
+
+
+def beside(ours, peer, position, count, rounds, threads):
+    """Seconds of both for so many tokens from a position on."""
+    works = {"refq": lambda: ours.decode(position, count), "llama.cpp": lambda: peer.decode(position, count)}
+    return interleaved(works, rounds, threads).values()
+
+
+def compare(folder, name, threads, rounds):
+    """A Comparison for each of RUNS."""
+    _, _, count, goal = MODELS[name]
+    peer = LlamaCpp(folder / "q4_0.gguf", threads)
+    peer.prefill([300])
+    for label, run in RUNS.items():
+        ours = Decoder(folder / "refq-4bit", *run)
+        seconds = beside(ours, peer, 1, count, rounds, threads)
+        limit = bandwidth(ours.weights(), threads) / ours.weights()
+        goal_of = goal if label.startswith("8 bits") else None
+        yield Comparison(f"{name}, {label}", threads, "llama-cpp-python", *seconds, count, "tokens", goal_of, limit)
+
+
+def contexts(folder, rounds):
+    """Comparisons of the 15M model at growing positions, one thread; with a cache of numbers and one of codes."""
+    peer = LlamaCpp(folder / "q4_0.gguf", 1, CONTEXTS[-1] + 64)
+    ours = {label: Decoder(folder / "refq-4bit", 8, 8, bits) for label, bits in (("float32", None), ("8-bit", 8))}
+    tokens = (np.arange(CONTEXTS[-1]) % 30000 + 300).tolist()
+    for decoder in (peer, *ours.values()):
+        decoder.prefill(tokens)
+    for position in CONTEXTS:
+        for label, decoder in ours.items():
+            seconds = beside(decoder, peer, position, 16, rounds, 1)
+            work = f"15M at position {position}, {label} cache"
+            yield Comparison(work, 1, "llama-cpp-python", *seconds, 16, "tokens")
+
+
+def compile_seconds(folder):
+    """Seconds of the first tokens, page and compiled call, in a new process: with nothing compiled, then again."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-c", COLD, folder], check=True, capture_output=True, text=True, env=environment
+            )
+            yield [float(value) for value in done.stdout.split()]
+
+
+def draw(found):
+    """Tokens a second over positions."""
+    speeds = {f"refq, {label} cache": ([], []) for label in ("float32", "8-bit")} | {"llama.cpp": ([], [])}
+    for each in found:
+        _, _, _, position, cache, _ = each.work.replace(",", "").split()
+        places, values = speeds[f"refq, {cache} cache"]
+        places.append(int(position))
+        values.append(each.amount / np.median(each.ours))
+        if cache == "float32":
+            speeds["llama.cpp"][0].append(int(position))
+            speeds["llama.cpp"][1].append(each.amount / np.median(each.theirs))
+    return growth("Decoding with 15M parameters, one thread", ("position", "tokens a second"), speeds, {})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--keep", type=pathlib.Path, help="make the models here and leave them")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.keep or pathlib.Path(scratch)
+        for name, (layers, sizes, *_) in MODELS.items():
+            prepare(folder / name.replace(" ", "-"), layers, sizes)
+        for threads in options.threads:
+            numba.set_num_threads(threads)
+            for name in MODELS:
+                for each in compare(folder / name.replace(" ", "-"), name, threads, options.rounds):
+                    print(each.work, threads, "{:.2f} ({:.2f} to {:.2f})".format(*ratio(each.ours, each.theirs)))
+                    found.append(each)
+        numba.set_num_threads(1)
+        grown = list(contexts(folder / "15M", options.rounds))
+        cold, warm = compile_seconds(folder / "15M" / "refq-4bit")
+    notes = [
+        "refq: 4 bits in groups of 32; activations and head as the row says. llama.cpp: Q4_0, 8 bits, head in Q6_K.",
+        "The limit: what is read of an array of the size of the weights that a token reads.",
+        f"First tokens in a new process: {sum(cold):.1f} s of CPU time with nothing compiled, {cold[1]:.1f} of them "
+        f"for the compiled call; {sum(warm):.1f} s afterwards.",
+    ]
+    leave("decode", "Decoding, refq beside llama.cpp", notes, found + grown, ["llama-cpp-python"])
+    plotted(RESULTS / f"{time.strftime('%Y-%m-%d')}-decode-positions.png", lambda: draw(grown))
+
+
+if __name__ == "__main__":
+    main()
