@@ -7,8 +7,7 @@ import numpy as np
 from refq.training.activations import QuantizedInput
 from refq_fast import integers
 from refq_fast.decoder_products import BYTES, CODES, COLUMNS, REAL, TILES
-from refq_fast.grids.pack import pack_codes, unpack_codes
-from refq_fast.interleaved import interleave
+from refq_fast.grids.pack import unpack_codes
 from refq_fast.packed_weight import PackedWeight
 from refq_fast.simd import LANES
 
@@ -91,10 +90,8 @@ def _packed(weight, length, bits):
     if fast is None:
         packed, scale, zero_point, stored_bits = weight.stored
         codes = packed.view(np.int8) if stored_bits == 8 else unpack_codes(packed, stored_bits, length)
-        fast = interleave(pack_codes(codes, 4), scale, zero_point) if stored_bits <= 4 else None
-        if fast is None:
-            arrays = codes.astype(np.int8, copy=False), scale, zero_point.astype(np.float32)
-            return _row(BYTES, bits, codes.shape, (length, weight.groups), arrays)
+        arrays = codes.astype(np.int8, copy=False), scale, zero_point.astype(np.float32)
+        return _row(BYTES, bits, codes.shape, (length, weight.groups), arrays)
     width = fast.codes.shape[1] // LANES * 8
     return _row(TILES, bits, (fast.out, length), (width, weight.groups), fast[1:])
 
