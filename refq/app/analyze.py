@@ -18,7 +18,8 @@ from refq.jobs.plan import Options
 from refq.jobs.signal import compare_signals, joined
 from refq.jobs.signal_figures import csv, figures
 
-OTHERS = {"out", "val", "val_tokens", "seed", "eval_every", "save_every", "teacher_cache", "resume", "overwrite"}
+OTHERS = {"out", "val", "val_tokens", "seed", "eval_every", "recompute", "save_every", "teacher_cache"}
+OTHERS |= {"resume", "overwrite"}
 SHARED = [parameter for parameter in distill.command.params if parameter.name not in OTHERS]
 
 
