@@ -134,6 +134,7 @@ def test_threads_change_no_bit(tiny):
     def scores(threads):
         program = (
             "import sys; from refq.app.engine import load; from refq.jobs.evaluate import *; "
+            "from refq.jobs.model import load_model; "
             f"engine = load('fast', {threads}); items = read_task(sys.argv[2])[:6]; "
             "print([v.tolist() for v in score_items(engine, load_model(sys.argv[1], engine), "
             "open_tokenizer(sys.argv[1], 258), items, '')[0]])"
