@@ -346,17 +346,17 @@ def test_dense_widths_are_read_from_0_18_on_and_where_no_version_is_given():
     ],
 )
 def test_patterns_that_could_run_away_or_are_none(pattern):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormatError, match="has the pattern"):
         parse_quantization_config(changed("top", ignore=["re:" + pattern]), LAYERS)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 def test_the_slowest_pattern_of_a_large_model_ends():
     layers = [name.replace("layers.0", f"layers.{n}") for n in range(126) for name in LAYERS[:7]]
-    start = time.perf_counter()
+    start = time.process_time()
     assert parse_quantization_config(changed("top", ignore=["re:.*.*.*.*z"]), [*layers, "lm_head"])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 JSON = st.recursive(

@@ -350,10 +350,10 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_headers_cost_little(case, tmp_path):
     path = raw_file(tmp_path / "x", HOSTILE[case])
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError):
         read_header(path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     tracemalloc.start()
     with pytest.raises(CheckpointError):
         read_header(path)
