@@ -129,7 +129,7 @@ def contexts(folder, rounds):
     tokens = (np.arange(CONTEXTS[-1]) % 30000 + 300).tolist()
     for decoder in (peer, *ours.values()):
         decoder.prefill(tokens)
-    for position in CONTEXTS:
+    for position in reversed(CONTEXTS):  # what stands behind a position is forgotten there
         for label, decoder in ours.items():
             seconds = beside(decoder, peer, position, 16, rounds, 1)
             work = f"15M at position {position}, {label} cache"
