@@ -18,7 +18,8 @@ from refq.jobs.methods.block import Settings
 from refq.jobs.methods.recipe import needs_text
 from refq.jobs.plan import plan_files, plan_schemes
 from refq.jobs.progress import WORTH_SAYING, say, size
-from refq.jobs.quantize import begin, is_finished, planned, run_record, write_small_files
+from refq.jobs.quantize import planned, run_record, write_small_files
+from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.solving import solve_blocks
 from refq.jobs.text import cut_documents, memory_of_texts, read_documents
@@ -77,7 +78,7 @@ def quantize_calibrated(model, out, engine, options, calibration, text=None, run
         FileError: a model, a text, or a run to resume, that is not as it should be.
         OSError: the disk refused; what was finished is kept for `resume`.
     """
-    target = output.check_paths(model, out, run.resume or run.overwrite)
+    output.check_paths(model, out, run.resume or run.overwrite)
     checkpoint = open_checkpoint(model)
     schemes, attention = plan_calibrated(checkpoint, options, calibration)
     digests, _ = check_inputs(checkpoint)
@@ -85,27 +86,21 @@ def quantize_calibrated(model, out, engine, options, calibration, text=None, run
     record = run_record(options, digests | read) | {"calibration": recorded(calibration)}
     needed = disk_needed(checkpoint, calibration, run)
     say(f"about {size(memory_needed(checkpoint, calibration, run))} of memory and {size(needed)} of disk are needed")
-    with output.claim(target) as room:
-        output.check_paths(model, out, run.resume or run.overwrite)
-        if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
-            output.discard(room)
+    with opened((model, out), record, needed, run.resume, run.overwrite) as begun:
+        if begun is None:
             return False
-        with output.disk_errors(target, needed):
-            output.check_space(room, target, needed)
-            done = begin(room, record, run.resume)
-            settings = _settings(engine, checkpoint, schemes, options, attention, calibration)
-            try:
-                names, errors = solve_blocks(room, checkpoint, settings, calibration, tokens, run, done)
-                written = solved.as_checkpoint(checkpoint, os.path.join(room, "blocks"), names, schemes)
-                same_weights = all(step.method in COMPARABLE for step in calibration.steps)
-                source = Source(None, engine, options, original=checkpoint if same_weights else None)
-                if errors:
-                    output.write_file(os.path.join(room, "model", "solving.csv"), _csv(errors))
-                _write(room, written, source, record, done, attention, digests)
-            except RefqError:
-                output.discard(room)  # the input is at fault: there is nothing to continue
-                raise
-            output.publish(room, target, run.overwrite)
+        settings = _settings(engine, checkpoint, schemes, options, attention, calibration)
+        try:
+            names, errors = solve_blocks(begun.room, checkpoint, settings, calibration, tokens, run, begun.done)
+            written = solved.as_checkpoint(checkpoint, os.path.join(begun.room, "blocks"), names, schemes)
+            same_weights = all(step.method in COMPARABLE for step in calibration.steps)
+            source = Source(None, engine, options, original=checkpoint if same_weights else None)
+            if errors:
+                output.write_file(os.path.join(begun.model, "solving.csv"), _csv(errors))
+            _write(begun, written, source, record, attention, digests)
+        except RefqError:
+            output.discard(begun.room)  # the input is at fault: there is nothing to continue
+            raise
     return True
 
 
@@ -199,9 +194,9 @@ def _csv(errors):
     return ("blocks,error\n" + "".join(f"{blocks},{error}\n" for blocks, error in errors)).encode()
 
 
-def _write(room, written, source, record, done, attention, digests):
+def _write(begun, written, source, record, attention, digests):
     checkpoint, schemes, known = written
     source = source._replace(checkpoint=checkpoint, **known)
     shards = plan_shards(plan_files(checkpoint, schemes, attention), record)
-    write_shards(room, shards, source, record, done)
-    write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), digests, attention)
+    write_shards(begun.room, shards, source, record, begun.done)
+    write_small_files(checkpoint, schemes, shards, begun.model, digests, attention)

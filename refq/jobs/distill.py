@@ -19,7 +19,8 @@ from refq.jobs.model import load_model
 from refq.jobs.perplexity import cut_windows, score
 from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
-from refq.jobs.quantize import begin, bytes_needed, is_finished, run_record, write_small_files
+from refq.jobs.quantize import bytes_needed, run_record, write_small_files
+from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import Cache, cache_size, taught
 from refq.jobs.text import cut_documents, memory_of_texts
@@ -68,7 +69,7 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
         FileError: a model, a text, or a run to resume, that is not as it should be.
         NonFiniteError: the training diverged; names the step.
     """
-    target = output.check_paths(teacher, out, run.resume or run.overwrite)
+    output.check_paths(teacher, out, run.resume or run.overwrite)
     checkpoint, recipe = open_checkpoint(teacher), _recipe(options, training, run)
     schemes = plan_inputs(plan_schemes(checkpoint, options), checkpoint.config, training)
     digests, _ = check_inputs(checkpoint)
@@ -83,27 +84,21 @@ def distill_model(teacher, out, texts, engine, options=Options(), training=Disti
     if training.cached:
         logits = cache_size(shape, training.top_k, training.steps * training.batch)
         say(f"about {size(logits)} of disk are needed in {run.teacher_cache} for the teacher's logits")
-    with output.claim(target) as room:
-        output.check_paths(teacher, out, run.resume or run.overwrite)
-        if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite):
-            output.discard(room)
+    with opened((teacher, out), record, needed, run.resume, run.overwrite) as begun:
+        if begun is None:
             return None
-        with output.disk_errors(target, needed):
-            output.check_space(room, target, needed)
-            done = begin(room, record, run.resume)
-            weights = load_model(teacher, engine)[1]
-            params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
-            if training.activation_range == "tensor":
-                params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
-            cache = _cache(run.teacher_cache, record, shape) if training.cached else None
-            loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training, run)
-            params, _, history = train(room, loop, params)
-            student = as_checkpoint(checkpoint, params, recipe, engine)
-            write_shards(room, shards, Source(student, engine, options, student.grids, student.inputs), record, done)
-            model = os.path.join(room, "model")
-            output.write_file(os.path.join(model, "training.csv"), csv(history).encode())
-            write_small_files(checkpoint, schemes, shards, model, digests)
-            output.publish(room, target, run.overwrite)
+        weights = load_model(teacher, engine)[1]
+        params, recipe = start_student(weights, schemes, options, recipe, training.freeze, engine)
+        if training.activation_range == "tensor":
+            params, recipe = calibrated(params, recipe, texts[0], training, checkpoint.config, engine)
+        cache = _cache(run.teacher_cache, record, shape) if training.cached else None
+        loop = _loop(engine, (checkpoint, weights), recipe, (*texts, cache), training, run)
+        params, _, history = train(begun.room, loop, params)
+        student = as_checkpoint(checkpoint, params, recipe, engine)
+        source = Source(student, engine, options, student.grids, student.inputs)
+        write_shards(begun.room, shards, source, record, begun.done)
+        output.write_file(os.path.join(begun.model, "training.csv"), csv(history).encode())
+        write_small_files(checkpoint, schemes, shards, begun.model, digests)
     return history
 
 

@@ -16,8 +16,9 @@ from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import copied
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import WORTH_SAYING, progress, say, size
-from refq.jobs.quantize import begin, bytes_needed, is_finished, write_beside, write_pretty
+from refq.jobs.quantize import bytes_needed, write_beside, write_pretty
 from refq.jobs.regrid import grid_for
+from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.stored import dequantized, weight_rows
 from refq.jobs.stored_grid import read_grid
@@ -52,7 +53,7 @@ def export_model(model, out, engine, name, target, requantize=False, resume=Fals
         UsageError: a float model, one that is not on grids alone, or a layer that breaks a rule of the format.
         FileError: a malformed model; a written file that is not what was meant.
     """
-    target_path = output.check_paths(model, out, resume or overwrite)
+    output.check_paths(model, out, resume or overwrite)
     checkpoint = open_checkpoint(model)
     plan = plan_export(checkpoint, engine, target, requantize)
     digests, _ = check_inputs(checkpoint)
@@ -65,20 +66,12 @@ def export_model(model, out, engine, name, target, requantize=False, resume=Fals
     source, needed = Exported(checkpoint, engine, target, plan), bytes_needed(checkpoint, shards)
     if needed > WORTH_SAYING:
         say(f"at most {size(memory_bound(plan))} of memory and {size(needed)} of disk are needed")
-    with output.claim(target_path) as room:
-        output.check_paths(model, out, resume or overwrite)
-        written = not (resume and os.path.isdir(target_path) and is_finished(target_path, record, overwrite))
-        if written:
-            with output.disk_errors(target_path, needed):
-                output.check_space(room, target_path, needed)
-                _write(room, shards, source, record, stem, config, resume)
-                report = _compared(room, os.path.join(room, "model"), source)
-                output.publish(room, target_path, overwrite)
-        else:
-            output.discard(room)
-            report = _compared(None, target_path, source)
+    with opened((model, out), record, needed, resume, overwrite) as begun:
+        if begun is not None:
+            _write(begun, shards, source, record, stem, config)
+        report = _compared(os.path.abspath(out) if begun is None else begun.model, source)
     why = {layer: one.fault for layer, one in plan.items() if one.fault}
-    return {"written": written, **report, "requantized": _figures(out, why), "why": why}
+    return {"written": begun is not None, **report, "requantized": _figures(out, why), "why": why}
 
 
 def memory_bound(plan):
@@ -86,19 +79,17 @@ def memory_bound(plan):
     return 8 * max(int(np.prod(one.facts.shape)) for one in plan.values()) + 300_000_000
 
 
-def _write(room, shards, source, record, stem, config, resume):
-    done = begin(room, record, resume)
+def _write(begun, shards, source, record, stem, config):
     try:
-        write_shards(room, shards, source, record, done, _pieces, "exporting")
-        model = os.path.join(room, "model")
-        raw = write_beside(source.checkpoint, stem, shards, model, record["inputs"])
+        write_shards(begun.room, shards, source, record, begun.done, _pieces, "exporting")
+        raw = write_beside(source.checkpoint, stem, shards, begun.model, record["inputs"])
         raw = {key: value for key, value in raw.items() if key not in ("quantization", "quantization_config", "dtype")}
         raw |= {"dtype": source.target.dtype} if source.target.dtype else {}
         for name in source.target.files:
-            write_pretty(os.path.join(model, name), config["quantization_config"])
-        write_pretty(os.path.join(model, "config.json"), raw | config)  # last: without it nothing loads
+            write_pretty(os.path.join(begun.model, name), config["quantization_config"])
+        write_pretty(os.path.join(begun.model, "config.json"), raw | config)  # last: without it nothing loads
     except RefqError:
-        output.discard(room)
+        output.discard(begun.room)
         raise
 
 
@@ -122,7 +113,7 @@ def _pieces(unit, source, errors):
         errors.append(sums(x, dequantized(new, *chunk, source.engine)))
 
 
-def _compared(room, directory, source):
+def _compared(directory, source):
     """Read a written directory back, and refuse it if any code, scale or zero point is another one."""
     written, counts = open_checkpoint(directory), {"layers": 0, "codes": 0, "numbers": 0}
     total = sum(int(np.prod(one.facts.shape)) for one in source.plan.values())

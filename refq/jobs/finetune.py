@@ -19,7 +19,7 @@ from refq.jobs.encoder import load_encoder, padded
 from refq.jobs.finetuned import with_head, with_shared_layers, write_model
 from refq.jobs.inputs import check_inputs
 from refq.jobs.progress import say, size
-from refq.jobs.quantize import begin, is_finished
+from refq.jobs.room import opened
 from refq.jobs.sentences import FIGURE, figures, open_task, predict
 from refq.jobs.trainer import Log, Loop, csv, train
 from refq.training.codebook_student import as_stored, start_student, used_weights
@@ -81,7 +81,7 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
         FileError: a model, a set, or a run to resume, that is not as it should be.
         NonFiniteError: the training diverged; names the step.
     """
-    target = output.check_paths(model, out, run.resume or run.overwrite)
+    output.check_paths(model, out, run.resume or run.overwrite)
     check_settings(settings)
     checkpoint = open_encoder(model)
     if checkpoint.schemes:
@@ -93,25 +93,19 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
     record = {"command": "finetune", "version": __version__, "settings": settings._asdict(), "inputs": inputs}
     needed = disk_needed(checkpoint)
     say(f"about {size(memory_needed(checkpoint, settings))} of memory and {size(needed)} of disk are needed")
-    with output.claim(target) as room:
-        output.check_paths(model, out, run.resume or run.overwrite)
-        if run.resume and os.path.isdir(target) and is_finished(target, record, run.overwrite, open_encoder):
-            output.discard(room)
+    with opened((model, out), record, needed, run.resume, run.overwrite, open_encoder) as begun:
+        if begun is None:
             return None
-        with output.disk_errors(target, needed):
-            output.check_space(room, target, needed)
-            begin(room, record, run.resume)
-            try:
-                config, params = start(checkpoint, tasks, settings, engine)
-            except RefqError:
-                output.discard(room)  # the input is at fault: there is nothing to continue
-                raise
-            loop = _loop(engine, config, tasks, settings)
-            params, _, history = train(room, loop._replace(save_every=run.save_every), params)
-            write_model(room, checkpoint, (config, as_stored(params, engine)), digests, record)
-            log = csv(history, loop.log.columns).encode()
-            output.write_file(os.path.join(room, "model", "training.csv"), log)
-            output.publish(room, target, run.overwrite)
+        try:
+            config, params = start(checkpoint, tasks, settings, engine)
+        except RefqError:
+            output.discard(begun.room)  # the input is at fault: there is nothing to continue
+            raise
+        loop = _loop(engine, config, tasks, settings)
+        params, _, history = train(begun.room, loop._replace(save_every=run.save_every), params)
+        write_model(begun.room, checkpoint, (config, as_stored(params, engine)), digests, record)
+        log = csv(history, loop.log.columns).encode()
+        output.write_file(os.path.join(begun.model, "training.csv"), log)
     return loop.log.columns, history
 
 

@@ -16,7 +16,7 @@ from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
 from refq.jobs.journal import canonical
 from refq.jobs.perplexity import score
-from refq.jobs.quantize import begin
+from refq.jobs.room import begin
 from refq.jobs.trainer import Loop, csv, train
 from refq.training.recipe import complete
 from refq.training.step import kd_step

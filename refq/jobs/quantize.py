@@ -12,10 +12,10 @@ from refq.files.shards import weight_files
 from refq.files.strict import parse_json
 from refq.jobs import output
 from refq.jobs.inputs import carried, check_inputs, read_small
-from refq.jobs.journal import append, check_same_run, open_journal, read_journal
 from refq.jobs.layer import Source, check_scales
 from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes
 from refq.jobs.progress import WORTH_SAYING, say, size
+from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 
 
@@ -36,26 +36,20 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
         FileError: a model, or a run to resume, that is not as it should be.
         OSError: the disk refused; what was finished is kept for `resume`.
     """
-    target = output.check_paths(model, out, resume or overwrite)
+    output.check_paths(model, out, resume or overwrite)
     checkpoint, schemes, record, shards = _checked(model, options, engine)
     needed = bytes_needed(checkpoint, shards)
     if needed > WORTH_SAYING:
         say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
-    with output.claim(target) as room:
-        output.check_paths(model, out, resume or overwrite)  # claim may have brought OUT back
-        if resume and os.path.isdir(target) and is_finished(target, record, overwrite):
-            output.discard(room)
+    with opened((model, out), record, needed, resume, overwrite) as run:
+        if run is None:
             return False
-        with output.disk_errors(target, needed):
-            output.check_space(room, target, needed)
-            done = begin(room, record, resume)
-            try:
-                write_shards(room, shards, Source(checkpoint, engine, options), record, done)
-                write_small_files(checkpoint, schemes, shards, os.path.join(room, "model"), record["inputs"])
-            except RefqError:
-                output.discard(room)  # the input is at fault: there is nothing to continue
-                raise
-            output.publish(room, target, overwrite)
+        try:
+            write_shards(run.room, shards, Source(checkpoint, engine, options), record, run.done)
+            write_small_files(checkpoint, schemes, shards, run.model, record["inputs"])
+        except RefqError:
+            output.discard(run.room)  # the input is at fault: there is nothing to continue
+            raise
     return True
 
 
@@ -105,34 +99,6 @@ def _planned(checkpoint, unit, spans):
     stored = sum(spans[name][1] - spans[name][0] for name, _, _ in unit.parts)
     form = scheme_text(unit.scheme) if unit.scheme else info.dtype
     return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}
-
-
-def is_finished(target, record, overwrite, open_model=open_checkpoint):
-    """Whether `target` is what this run would write; refuses another one, unless it will be overwritten."""
-    try:
-        metadata = list(open_model(target).metadata.values())[0]
-        check_same_run(json.loads(metadata["refq"])["run"], record, target, "--overwrite replaces it")
-    except (KeyError, ValueError) as error:
-        if overwrite:
-            return False
-        if isinstance(error, RefqError):
-            raise
-        raise CheckpointError(f"{target}: it holds no run record of refq; --overwrite replaces it") from None
-    return True
-
-
-def begin(room, record, resume):
-    """Journal lines, by tensor, of the run in `room` that this one continues; {} for a new one, which clears it."""
-    path = os.path.join(room, "journal")
-    found, done = read_journal(path) if resume else (None, {})
-    if found is None:
-        output.clear(room)
-        with open_journal(path) as journal:
-            append(journal, record)
-    else:
-        check_same_run(found, record, room, "without --resume it is begun anew")
-    os.makedirs(os.path.join(room, "model"), exist_ok=True)
-    return done
 
 
 def write_small_files(checkpoint, schemes, shards, model, digests, attention=Attention()):  # noqa: B008 (immutable)

@@ -18,7 +18,7 @@ from refq.jobs.inputs import check_inputs
 from refq.jobs.journal import canonical
 from refq.jobs.model import load_model
 from refq.jobs.progress import progress, say, size
-from refq.jobs.quantize import begin
+from refq.jobs.room import begin
 
 BYTES = 8  # of a token's text, at most on average
 FIGURES = ("documents", "tokens", "bytes", "sha256")

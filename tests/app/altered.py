@@ -14,7 +14,8 @@ from refq.files.reassembled import Attention, Outliers, Reassembled, Rotated
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.plan import Options, plan_files
-from refq.jobs.quantize import begin, run_record, write_small_files
+from refq.jobs.quantize import run_record, write_small_files
+from refq.jobs.room import begin
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.trained import Trained
 from refq.training.activations import QuantizedInput, quantized_attention, quantized_inputs
