@@ -12,6 +12,7 @@ and is (q - zero_point) * scale. Which layers are quantized their tensors say.
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.group_size import parse_group_size, undivided
 from refq.files.strict import shown
 
 METHOD = "awq"
@@ -22,12 +23,12 @@ _OUTPUTS = 8  # a word
 
 
 class Awq(NamedTuple):
-    """How one linear layer is quantized: strategy "channel" or "group"; group_size None unless "group"."""
+    """How one linear layer is quantized: group_size None for a scale a row."""
 
-    strategy: str
     group_size: int | None
 
     bits, symmetric = 4, False
+    strategy = property(lambda scheme: "group" if scheme.group_size else "channel")
     inputs = transform = None  # they stay as they are
 
 
@@ -57,14 +58,13 @@ def parse_quantization_config(raw, shapes, path="quantization_config"):
     for key, needed in (("quant_method", METHOD), ("bits", 4), ("zero_point", True)):
         if type(raw.get(key)) is not type(needed) or raw[key] != needed:
             raise FormatError(f"{path}: {key} is {shown(raw.get(key))}; {needed!r} is needed")
-    version, size, kept = raw.get("version", "gemm"), raw.get("group_size"), raw.get("modules_to_not_convert")
+    version, kept = raw.get("version", "gemm"), raw.get("modules_to_not_convert")
     if not isinstance(version, str) or version.lower() != "gemm":
         raise FormatError(f"{path}: version is {shown(version)}; 'gemm' is needed")
-    if type(size) is not int or not (size == -1 or 1 <= size <= 2**24):
-        raise FormatError(f"{path}: group_size is {shown(size)}; -1 (a row) or a positive integer is needed")
+    scheme = Awq(parse_group_size(raw, path))
     if kept is not None and not (isinstance(kept, list) and all(isinstance(name, str) for name in kept)):
         raise FormatError(f"{path}: modules_to_not_convert is {shown(kept)}; null or a list of names is needed")
-    return dict.fromkeys(shapes, Awq("channel", None) if size == -1 else Awq("group", size))
+    return dict.fromkeys(shapes, scheme)
 
 
 def packed_tensors(name, shape, scheme, path="quantization_config"):
@@ -79,7 +79,7 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
     Raises
         FormatError: group_size does not divide K, or 8 not N.
 
-    >>> packed_tensors("x", (8, 16), Awq("channel", None))["x.qweight"]
+    >>> packed_tensors("x", (8, 16), Awq(None))["x.qweight"]
     (('I32',), (16, 1))
     """
     fault = misfit(shape, scheme)
@@ -95,6 +95,5 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
 def misfit(shape, scheme):
     """Why a weight of this shape has no place in the format, in words that a name follows; None if it has."""
     rows, columns = shape
-    if columns % (scheme.group_size or 1):
-        return f"group_size={scheme.group_size} does not divide the {columns} inputs"
-    return f"8, the codes of a word, does not divide the {rows} outputs" if rows % _OUTPUTS else None
+    whole = None if rows % _OUTPUTS == 0 else f"8, the codes of a word, does not divide the {rows} outputs"
+    return undivided(columns, scheme.group_size) or whole

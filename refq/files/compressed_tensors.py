@@ -15,6 +15,7 @@ import re
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.group_size import undivided
 from refq.files.input_activations import Inputs, input_args, input_tensors, parse_input_args
 from refq.files.strict import shown
 
@@ -124,9 +125,9 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
     (('I32',), (5, 2))
     """
     rows, columns = shape
-    size = scheme.group_size or columns
-    if columns % size:
-        raise FormatError(f"{path}: group_size={size} does not divide the {columns} inputs of layer {name}")
+    size, fault = scheme.group_size or columns, undivided(columns, scheme.group_size)
+    if fault:
+        raise FormatError(f"{path}: {fault} of layer {name}")
     tensors = {"packed": (("I32",), (rows, _words(columns, scheme.bits)))}
     tensors["scale"] = (FLOATS, (1,) if scheme.strategy == "tensor" else (rows, columns // size))
     tensors["shape"] = (("I64",), (2,))

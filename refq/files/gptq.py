@@ -14,6 +14,7 @@ Which layers are quantized their tensors say.
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.group_size import parse_group_size, undivided
 from refq.files.strict import shown
 
 METHOD = "gptq"
@@ -27,7 +28,7 @@ _FIXED |= {"adapter": (None,), "lm_head": (True, False), "desc_act": (True, Fals
 
 
 class Gptq(NamedTuple):
-    """How one linear layer is quantized: strategy "channel" or "group"; group_size None unless "group".
+    """How one linear layer is quantized: group_size None for a scale a row.
 
     symmetric: what the file says; the zero points stand there all the same.
     version: of the zero points, 1 or 2.
@@ -35,10 +36,10 @@ class Gptq(NamedTuple):
 
     bits: int
     symmetric: bool
-    strategy: str
     group_size: int | None
     version: int
 
+    strategy = property(lambda scheme: "group" if scheme.group_size else "channel")
     inputs = transform = None  # they stay as they are
 
 
@@ -77,17 +78,14 @@ def parse_quantization_config(raw, shapes, path="quantization_config"):
         if (type(value), value) not in [(type(one), one) for one in values]:
             wanted = " or ".join(map(repr, values))
             raise FormatError(f"{path}: {key} is {shown(value)}; {wanted} is needed")
-    bits, size = raw.get("bits"), raw.get("group_size")
+    bits = raw.get("bits")
     if type(bits) is not int or bits not in BITS:
         raise FormatError(f"{path}: bits is {shown(bits)}; one of {', '.join(map(str, BITS))} is needed")
-    if type(size) is not int or not (size == -1 or 1 <= size <= 2**24):
-        raise FormatError(f"{path}: group_size is {shown(size)}; -1 (a row) or a positive integer is needed")
+    size = parse_group_size(raw, path)
     overrides = raw.get("dynamic") or {}
     if not isinstance(overrides, dict) or not all(key.startswith("-:") for key in overrides):
         raise FormatError(f"{path}: dynamic is {shown(overrides)}; one grid for all layers is supported")
-    strategy = "channel" if size == -1 else "group"
-    scheme = Gptq(bits, raw.get("sym", True), strategy, None if size == -1 else size, _version(raw, path))
-    return dict.fromkeys(shapes, scheme)
+    return dict.fromkeys(shapes, Gptq(bits, raw.get("sym", True), size, _version(raw, path)))
 
 
 def packed_tensors(name, shape, scheme, path="quantization_config"):
@@ -102,7 +100,7 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
     Raises
         FormatError: group_size does not divide K, or codes do not fill whole words.
 
-    >>> packed_tensors("x", (8, 16), Gptq(4, True, "channel", None, 1))["x.qweight"]
+    >>> packed_tensors("x", (8, 16), Gptq(4, True, None, 1))["x.qweight"]
     (('I32',), (2, 8))
     """
     rows, columns = shape
@@ -118,12 +116,11 @@ def packed_tensors(name, shape, scheme, path="quantization_config"):
 def misfit(shape, scheme):
     """Why a weight of this shape has no place in the format, in words that a name follows; None if it has."""
     (rows, columns), whole = shape, {2: 16, 3: 32, 4: 8, 8: 4}[scheme.bits]
-    if columns % (scheme.group_size or 1):
-        return f"group_size={scheme.group_size} does not divide the {columns} inputs"
+    found = undivided(columns, scheme.group_size)
     for length, what in ((columns, "inputs"), (rows, "outputs")):
         if length % whole:
-            return f"{whole}, the {scheme.bits}-bit codes of whole words, does not divide the {length} {what}"
-    return None
+            found = found or f"{whole}, the {scheme.bits}-bit codes of whole words, does not divide the {length} {what}"
+    return found
 
 
 def _version(raw, path):

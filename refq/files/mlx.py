@@ -14,6 +14,7 @@ all, and in it entries of layers that differ.
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.group_size import undivided
 from refq.files.strict import shown
 
 METHOD = "mlx"
@@ -92,9 +93,7 @@ def packed_tensors(name, shape, scheme, path="quantization"):
 
 def misfit(shape, scheme):
     """Why a weight of this shape has no place in the format, in words that a name follows; None if it has."""
-    if shape[1] % scheme.group_size:
-        return f"group_size={scheme.group_size} does not divide the {shape[1]} inputs"
-    return None
+    return undivided(shape[1], scheme.group_size)
 
 
 def _settings(scheme):

@@ -101,7 +101,7 @@ def scheme_text(scheme):
     'int4 channel asym, input int8 token, rotated'
     >>> scheme_text(codebook.Codebooks(3, "tensor", None, "kmeans"))
     'index3 tensor kmeans'
-    >>> scheme_text(gptq.Gptq(4, True, "group", 128, 1))
+    >>> scheme_text(gptq.Gptq(4, True, 128, 1))
     'int4 128 sym, gptq'
     """
     size = scheme.group_size or scheme.strategy

@@ -16,7 +16,7 @@ from tests.support import both
 
 SIZE, SHAPE = 8, (16, 32)  # of LAYER
 CONFIG = {"quant_method": "awq", "bits": 4, "group_size": SIZE, "zero_point": True, "version": "gemm"}
-SCHEME = Awq("group", SIZE)
+SCHEME = Awq(SIZE)
 
 
 def fill(name, shape):
@@ -59,7 +59,7 @@ def test_a_weight_is_what_the_words_say(engine, model):
 
 def test_what_we_write_we_read():
     shapes = {"x": (8, 16)}
-    for scheme in (SCHEME, Awq("channel", None)):
+    for scheme in (SCHEME, Awq(None)):
         raw = json.loads(json.dumps(quantization_config(scheme, ["lm_head"])))
         assert parse_quantization_config(raw, shapes) == dict.fromkeys(shapes, scheme)
 

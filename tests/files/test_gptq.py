@@ -18,7 +18,7 @@ from tests.support import both
 
 SIZE, SHAPE = 8, (16, 32)  # of LAYER
 CONFIG = {"quant_method": "gptq", "bits": 4, "group_size": SIZE, "desc_act": False, "sym": False}
-SCHEME = Gptq(4, False, "group", SIZE, 1)
+SCHEME = Gptq(4, False, SIZE, 1)
 
 
 def fill(name, shape):
@@ -114,7 +114,7 @@ def test_what_we_write_we_read():
     shapes = {"model.layers.0.mlp.up_proj": (8, 16)}
     for scheme in (
         SCHEME,
-        SCHEME._replace(strategy="channel", group_size=None),
+        SCHEME._replace(group_size=None),
         SCHEME._replace(version=2, symmetric=True),
     ):
         raw = json.loads(json.dumps(quantization_config(scheme, ["mlp.up_proj"])))

@@ -14,7 +14,7 @@ def target():
 
     def schemes(facts):
         _, size = rules.one_grid(facts, awq.BITS)
-        return dict.fromkeys(facts, Awq("group", size) if size else Awq("channel", None))
+        return dict.fromkeys(facts, Awq(size))
 
     return Target(schemes, awq.misfit, _fault, _tensors, _config, (), "float16")
 

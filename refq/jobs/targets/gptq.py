@@ -15,7 +15,7 @@ def target(version):
     def schemes(facts):
         bits, size = rules.one_grid(facts, gptq.BITS)
         symmetric = all(one.symmetric for one in facts.values())
-        return dict.fromkeys(facts, Gptq(bits, symmetric, "group" if size else "channel", size, version))
+        return dict.fromkeys(facts, Gptq(bits, symmetric, size, version))
 
     return Target(schemes, gptq.misfit, _fault, _tensors, _config, ("quantize_config.json",), "float16", version == 1)
 
