@@ -19,7 +19,7 @@ from refq.jobs.encoder import load_encoder, padded
 from refq.jobs.finetuned import with_head, with_shared_layers, write_model
 from refq.jobs.inputs import check_inputs
 from refq.jobs.progress import say, size
-from refq.jobs.room import opened
+from refq.jobs.room import directory, opened
 from refq.jobs.sentences import FIGURE, figures, open_task, predict
 from refq.jobs.trainer import Log, Loop, csv, train
 from refq.training.codebook_student import as_stored, start_student, used_weights
@@ -93,7 +93,7 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
     record = {"command": "finetune", "version": __version__, "settings": settings._asdict(), "inputs": inputs}
     needed = disk_needed(checkpoint)
     say(f"about {size(memory_needed(checkpoint, settings))} of memory and {size(needed)} of disk are needed")
-    with opened((model, out), record, needed, run.resume, run.overwrite, open_encoder) as begun:
+    with opened((model, out), record, needed, run.resume, run.overwrite, directory(open_encoder)) as begun:
         if begun is None:
             return None
         try:

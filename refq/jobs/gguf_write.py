@@ -47,9 +47,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=F
         UsageError: a grid that the type does not hold, or a model that is more than weights.
         FileError: a malformed model, or a tokenizer that a GGUF file cannot say.
     """
-    target, checkpoint = output.check_file(model, out), open_checkpoint(model)
-    if os.path.lexists(target) and not overwrite:
-        raise UsageError(f"OUT {out} exists; --overwrite replaces it")
+    target, checkpoint = output.check_paths(model, out, overwrite, file=True), open_checkpoint(model)
     _check_model(checkpoint, kind, requantize)
     check_inputs(checkpoint)
     config = checkpoint.config
@@ -59,8 +57,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=F
     with output.claim(target) as room, output.disk_errors(target, needed):
         output.check_space(room, target, needed)
         output.clear(room)
-        os.mkdir(os.path.join(room, "model"))
-        path = os.path.join(room, "model", os.path.basename(target))
+        path = os.path.join(room, "model")
         try:
             with output.allocated(path, needed) as file:
                 output.write(file, header, 0)
@@ -71,7 +68,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=F
         except BaseException:
             output.discard(room)
             raise
-        output.publish_file(path, target, overwrite)
+        output.publish(room, target, overwrite)
     fallbacks = {one.name: one.kind for one in plan if one.fallback}
     counts = {"tensors": len(plan), "lossless": len(kept), "codes": codes}
     return counts | {"fallbacks": fallbacks, "errors": errors}

@@ -4,7 +4,7 @@
 .OUT.partial/journal   see journal.py
 .OUT.partial/state     where a training run stands, see training_state.py, or a text, see sample.py; .new: the next one
 .OUT.partial/blocks/   blocks that are solved, see solved.py, and hidden states before the next one
-.OUT.partial/model/    the future OUT; a file lies in it
+.OUT.partial/model     the future OUT, a directory or a file
 .OUT.partial/old/      what OUT was, for the moment between two renames
 """
 
@@ -23,31 +23,22 @@ class DiskFull(OSError):
     """A disk without room, in a sentence that says already whose, and what is needed."""
 
 
-def check_paths(model, out, replace):
-    """Refuse an OUT that is, holds or lies in MODEL, or that exists and must not be replaced.
+def check_paths(model, out, replace, file=False):
+    """Refuse an OUT that is, holds or lies in MODEL, that exists and must not be replaced, or is of another kind.
 
+    Parameters
+        file: whether a file is written, or a directory.
     Returns
         out: absolute.
     """
     absolute = _beside(model, out)
-    if os.path.lexists(absolute) and not os.path.isdir(absolute):
-        raise UsageError(f"OUT {out} is a file; a directory is written")
-    if os.path.isdir(absolute) and not replace:
-        raise UsageError(f"OUT {out} exists; --overwrite replaces it")
-    if os.path.isdir(absolute) and os.listdir(absolute) and not os.path.exists(os.path.join(absolute, "config.json")):
-        raise UsageError(f"OUT {out} has no config.json; only a model directory is replaced")
-    return absolute
-
-
-def check_file(model, out):
-    """Refuse an OUT that is a directory, or lies in MODEL.
-
-    Returns
-        out: absolute.
-    """
-    absolute = _beside(model, out)
-    if os.path.isdir(absolute):
-        raise UsageError(f"OUT {out} is a directory; a file is written")
+    if os.path.lexists(absolute):
+        if not (os.path.isfile if file else os.path.isdir)(absolute):
+            raise UsageError(f"OUT {out} is {_kind(absolute)}; a {'file' if file else 'directory'} is written")
+        if not replace:
+            raise UsageError(f"OUT {out} exists; --overwrite replaces it")
+        if not file and os.listdir(absolute) and not os.path.exists(os.path.join(absolute, "config.json")):
+            raise UsageError(f"OUT {out} has no config.json; only a model directory is replaced")
     return absolute
 
 
@@ -72,7 +63,7 @@ def claim(out):
             os.rename(old, out)  # a run was killed between its two renames
         yield room
     finally:
-        if not os.path.isdir(os.path.join(room, "model")):  # published, or never begun
+        if not os.path.lexists(os.path.join(room, "model")):  # published, or never begun
             discard(room)
         os.close(lock)
 
@@ -133,35 +124,28 @@ def write_whole(path, content):
 
 
 def publish(room, out, replace):
-    """Give the finished model its name, and put what was there aside until it has."""
+    """Give what is finished its name, and put a directory that was there aside until it has."""
     model, old = os.path.join(room, "model"), os.path.join(room, "old")
-    _sync_directory(model)
+    _sync(model)
     if os.path.lexists(out):
         if not replace:
-            raise FileError(f"{out}: it has appeared meanwhile; the finished model is in {model}")
-        os.rename(out, old)
+            raise FileError(f"{out}: it has appeared meanwhile; what is finished is {model}")
+        if os.path.isdir(model):  # a file is replaced in one step
+            os.rename(out, old)
     try:
         os.rename(model, out)
     except OSError:
         if os.path.lexists(old):
             os.rename(old, out)
         raise
-    _sync_directory(os.path.dirname(out))
-
-
-def publish_file(file, out, replace):
-    """Give the finished file, alone in its directory, its name."""
-    if os.path.lexists(out) and not replace:
-        raise FileError(f"{out}: it has appeared meanwhile; the finished file is {file}")
-    os.replace(file, out)
-    _sync_directory(os.path.dirname(out))
-    os.rmdir(os.path.dirname(file))
+    _sync(os.path.dirname(out))
 
 
 def check_space(room, out, needed):
     """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
     parts = [os.path.join(room, name) for name in ("model", "blocks")]
-    needed -= sum(512 * entry.stat().st_blocks for part in parts if os.path.isdir(part) for entry in os.scandir(part))
+    taken = [path for part in parts for path in ([part] if os.path.isfile(part) else _within(part))]
+    needed -= sum(512 * os.stat(path).st_blocks for path in taken)
     free = shutil.disk_usage(room).free
     if free < needed:
         raise DiskFull(errno.ENOSPC, f"the disk is too full: {needed} bytes are needed, {free} are free", out)
@@ -184,6 +168,14 @@ def disk_errors(out, needed):
             raise DiskFull(error.errno, text, out) from error
         error.filename = error.filename or out  # a descriptor has no name
         raise
+
+
+def _within(folder):
+    return [entry.path for entry in os.scandir(folder)] if os.path.isdir(folder) else []
+
+
+def _kind(path):
+    return "a directory" if os.path.isdir(path) else "a file" if os.path.isfile(path) else "no file"
 
 
 def _beside(model, out):
@@ -220,9 +212,9 @@ def _unlink(path):
         os.unlink(path)
 
 
-def _sync_directory(path):
-    directory = os.open(path, os.O_RDONLY)
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)

@@ -1,8 +1,9 @@
-"""The run that writes a directory: finished already, continued, or begun anew; and published when it is done."""
+"""The run that writes a directory or a file: finished already, continued, or begun anew; published when done."""
 
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from refq.errors import CheckpointError, RefqError
@@ -27,32 +28,53 @@ class Begun(NamedTuple):
         return os.path.join(self.room, "model")
 
 
+class Kind(NamedTuple):
+    """What OUT is: a directory, or a `file`.
+
+    run_of: OUT -> the record of the run that wrote it; raises KeyError or ValueError where there is none.
+    """
+
+    run_of: Callable
+    file: bool = False
+
+
+def directory(open_model=open_checkpoint):
+    """The Kind of directories that `open_model` reads: the record stands beside the weights."""
+    return Kind(lambda out: json.loads(list(open_model(out).metadata.values())[0]["refq"])["run"])
+
+
+DIRECTORY = directory()
+
+
 @contextlib.contextmanager
-def opened(paths, record, needed, resume, overwrite, open_model=open_checkpoint):
+def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
     """The run that writes OUT; None if that is what it would write already. At the end it is published.
 
     Parameters
-        paths: (MODEL, OUT), the directories that are read and written.
+        paths: (MODEL, OUT), what is read and what is written.
         record: what decides the output.
         needed: bytes of disk.
         resume, overwrite: as quantize_model takes them.
-        open_model: what reads a directory of this kind.
+        kind: of OUT.
     """
-    target = output.check_paths(*paths, resume or overwrite)
+    target = output.check_paths(*paths, resume or overwrite, kind.file)
     with output.claim(target) as room:
-        output.check_paths(*paths, resume or overwrite)  # claim may have brought OUT back
-        if resume and os.path.isdir(target) and _is_finished(target, record, overwrite, open_model):
+        output.check_paths(*paths, resume or overwrite, kind.file)  # claim may have brought OUT back
+        if resume and os.path.exists(target) and _is_finished(target, record, overwrite, kind):
             output.discard(room)
             yield None
             return
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
-            yield Begun(room, begin(room, record, resume))
+            yield Begun(room, begin(room, record, resume, kind.file))
             output.publish(room, target, overwrite)
 
 
-def begin(room, record, resume):
-    """Journal lines, by tensor, of the run in `room` that this one continues; {} for a new one, which clears it."""
+def begin(room, record, resume, file=False):
+    """Journal lines, by tensor, of the run in `room` that this one continues; {} for a new one, which clears it.
+
+    A directory is made there for what will be one.
+    """
     path = os.path.join(room, "journal")
     found, done = read_journal(path) if resume else (None, {})
     if found is None:
@@ -61,15 +83,15 @@ def begin(room, record, resume):
             append(journal, record)
     else:
         check_same_run(found, record, room, "without --resume it is begun anew")
-    os.makedirs(os.path.join(room, "model"), exist_ok=True)
+    if not file:
+        os.makedirs(os.path.join(room, "model"), exist_ok=True)
     return done
 
 
-def _is_finished(target, record, overwrite, open_model):
+def _is_finished(target, record, overwrite, kind):
     """Whether `target` is what this run would write; refuses another one, unless it will be overwritten."""
     try:
-        metadata = list(open_model(target).metadata.values())[0]
-        check_same_run(json.loads(metadata["refq"])["run"], record, target, "--overwrite replaces it")
+        check_same_run(kind.run_of(target), record, target, "--overwrite replaces it")
     except (KeyError, ValueError) as error:
         if overwrite:
             return False

@@ -50,7 +50,7 @@ def sample_model(model, out, engine, settings=Settings(), resume=False, overwrit
     begin with a random token, not with the start token.
     """
     check_settings(settings)
-    target, checkpoint = output.check_file(model, out), open_checkpoint(model)
+    target, checkpoint = output.check_paths(model, out, True, file=True), open_checkpoint(model)
     inputs, _ = check_inputs(checkpoint)
     tokenizer = open_tokenizer(model, checkpoint.config["vocab_size"])
     start, ends = special_ids(model, checkpoint.config, tokenizer)
@@ -67,7 +67,7 @@ def sample_model(model, out, engine, settings=Settings(), resume=False, overwrit
     say(f"at most {size(memory_needed(checkpoint, settings))} of memory and about {size(needed)} of disk are needed")
     with output.claim(target) as room, output.disk_errors(target, needed):
         output.check_space(room, target, needed)
-        begin(room, record, resume)
+        begin(room, record, resume, file=True)
         try:
             marks = start, [start, *ends]
             write = functools.partial(documents, engine, load_model(model, engine), marks, settings)
@@ -76,7 +76,7 @@ def sample_model(model, out, engine, settings=Settings(), resume=False, overwrit
             output.discard(room)  # the model is at fault: there is nothing to continue
             raise
         output.write_whole(f"{target}.json", json.dumps({"run": record} | found, indent=2) + "\n")
-        output.publish_file(_text_of(room), target, overwrite)
+        output.publish(room, target, overwrite)
     return {"written": True} | found
 
 
@@ -179,4 +179,4 @@ def _at_most(left, advance):
 
 
 def _text_of(room):
-    return os.path.join(room, "model", "text")
+    return os.path.join(room, "model")

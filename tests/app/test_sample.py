@@ -198,7 +198,7 @@ def test_a_killed_process_resumes_to_the_same_bytes(tiny, whole, tmp_path):
 
 def test_what_a_kill_wrote_beyond_the_state_is_cut_off(tiny, whole, tmp_path, monkeypatch):
     interrupted(tiny, tmp_path, monkeypatch)
-    with open(tmp_path / ".out.txt.partial" / "model" / "text", "ab") as file:
+    with open(tmp_path / ".out.txt.partial" / "model", "ab") as file:
         file.write(b"half a docum")
     assert run("sample", tiny, tmp_path / "out.txt", *OPTIONS, "--resume").exit_code == 0
     assert (tmp_path / "out.txt").read_bytes() == whole.read_bytes()
@@ -206,7 +206,7 @@ def test_what_a_kill_wrote_beyond_the_state_is_cut_off(tiny, whole, tmp_path, mo
 
 def test_a_damaged_text_is_not_resumed(tiny, tmp_path, monkeypatch):
     interrupted(tiny, tmp_path, monkeypatch)
-    text = tmp_path / ".out.txt.partial" / "model" / "text"
+    text = tmp_path / ".out.txt.partial" / "model"
     text.write_bytes(text.read_bytes()[:-3] + b"xyz")
     found = run("sample", tiny, tmp_path / "out.txt", *OPTIONS, "--resume")
     assert found.exit_code == 3
@@ -264,7 +264,7 @@ def test_a_kill_between_the_record_and_the_text_is_resumed(tiny, whole, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(output, "publish_file", stop)
+        patch.setattr(output, "publish", stop)
         assert run("sample", tiny, tmp_path / "out.txt", *OPTIONS).exit_code == 130
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.txt.json"]
     assert run("sample", tiny, tmp_path / "out.txt", *OPTIONS, "--resume").exit_code == 0
@@ -272,13 +272,13 @@ def test_a_kill_between_the_record_and_the_text_is_resumed(tiny, whole, tmp_path
 
 
 def test_an_output_that_appears_meanwhile_is_not_replaced(tiny, tmp_path, monkeypatch):
-    real = output.publish_file
+    real = output.publish
 
-    def publish(file, out, replace):
+    def publish(room, out, replace):
         (tmp_path / "out.txt").write_text("theirs")
-        real(file, out, replace)
+        real(room, out, replace)
 
-    monkeypatch.setattr(output, "publish_file", publish)
+    monkeypatch.setattr(output, "publish", publish)
     found = run("sample", tiny, tmp_path / "out.txt", *OPTIONS)
     assert found.exit_code == 3
     assert "has appeared meanwhile" in found.stderr
