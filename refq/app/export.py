@@ -1,13 +1,12 @@
 """refq export: a quantized model in the format of another program."""
 
-import json
-import time
+import functools
 
 import click
 
 from refq.app import engine as engines
 from refq.app import export_gguf, options
-from refq.app.signals import resumable
+from refq.app.report import ending, report
 from refq.app.table import table
 from refq.jobs.export import export_model
 from refq.jobs.formats import DIRECTORIES
@@ -47,20 +46,16 @@ def command(model, out, name, kind, pre, requantize, engine, threads, resume, ov
 
 def write(model, out, engine, threads, asked, as_json):
     """Run an export, and print what it did."""
-    started = time.monotonic()
-    with resumable(out):
-        report = export_model(model, out, engines.load(engine, threads), *asked)
-    report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
-    click.echo(json.dumps(report) if as_json else _text(report))
+    work = functools.partial(export_model, model, out, engines.load(engine, threads), *asked)
+    report(out, work, _text, as_json)
 
 
-def _text(report):
-    lines, new = [], report["requantized"]
+def _text(found):
+    lines, new = [], found["requantized"]
     if new:
-        rows = [(layer, found["sqnr_db"], found["max_error"], report["why"][layer]) for layer, found in new.items()]
+        rows = [(layer, one["sqnr_db"], one["max_error"], found["why"][layer]) for layer, one in new.items()]
         lines = [table(("requantized", "dB", "largest error", "because"), rows), ""]
-    counts = f"{report['codes']} codes and {report['numbers']} scales and zero points of {report['layers']} layers"
-    kept = f"{report['layers'] - len(new)} layers lossless, {len(new)} requantized" if new else "lossless"
+    counts = f"{found['codes']} codes and {found['numbers']} scales and zero points of {found['layers']} layers"
+    kept = f"{found['layers'] - len(new)} layers lossless, {len(new)} requantized" if new else "lossless"
     lines.append(f"{kept}: {counts} are read back as they were meant")
-    end = f"written in {report['seconds']:.1f} s" if report["written"] else "complete already, nothing written"
-    return "\n".join([*lines, f"{report['out']}: {end}"])
+    return "\n".join([*lines, ending(found)])

@@ -1,12 +1,11 @@
 """GGUF files: refq export --to gguf, and refq import of one."""
 
-import json
-import time
+import functools
 
 import click
 
 from refq.app import engine as engines
-from refq.app.signals import resumable
+from refq.app.report import report
 from refq.app.table import table
 from refq.errors import UsageError
 from refq.jobs.gguf_plan import TYPES
@@ -27,37 +26,32 @@ def write(model, out, engine, threads, asked, as_json):
     """Write a GGUF file, and print what became of the layers."""
     from refq.jobs.gguf_write import write_gguf
 
-    started = time.monotonic()
-    with resumable(out):
-        report = write_gguf(model, out, engines.load(engine, threads), *asked)
-    report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
-    click.echo(json.dumps(report) if as_json else _text(report))
+    report(out, functools.partial(write_gguf, model, out, engines.load(engine, threads), *asked), _text, as_json)
 
 
 def read(path, out, engine, threads, overwrite, as_json):
     """Write a GGUF file as a model directory, and print what became of the layers."""
     from refq.jobs.gguf_import import import_gguf
 
-    started = time.monotonic()
-    report = import_gguf(path, out, engines.load(engine, threads), overwrite)
-    report |= {"out": out, "seconds": round(time.monotonic() - started, 3)}
-    if as_json:
-        click.echo(json.dumps(report))
-        return
-    if report["floats"]:
-        click.echo(table(("decoded to F32, exactly", "from"), report["floats"].items()) + "\n")
-    click.echo(f"{report['layers']} layers lossless: {report['codes']} codes are read back as they were meant")
-    click.echo(f"{report['out']}: written in {report['seconds']:.1f} s")
+    report(out, functools.partial(import_gguf, path, out, engines.load(engine, threads), overwrite), _read, as_json)
 
 
-def _text(report):
+def _read(found):
     lines = []
-    if report["errors"]:
-        rows = [(name, found["sqnr_db"], found["max_error"]) for name, found in report["errors"].items()]
+    if found["floats"]:
+        lines += [table(("decoded to F32, exactly", "from"), found["floats"].items()), ""]
+    lines.append(f"{found['layers']} layers lossless: {found['codes']} codes are read back as they were meant")
+    return "\n".join([*lines, f"{found['out']}: written in {found['seconds']:.1f} s"])
+
+
+def _text(found):
+    lines = []
+    if found["errors"]:
+        rows = [(name, one["sqnr_db"], one["max_error"]) for name, one in found["errors"].items()]
         lines += [table(("rounded", "dB", "largest error"), rows), ""]
-    if report["fallbacks"]:
-        lines += [table(("rows without whole blocks", "type"), report["fallbacks"].items()), ""]
-    if report["lossless"]:
-        lines.append(f"{report['lossless']} layers lossless: {report['codes']} codes are read back as they were meant")
-    lines.append(f"{report['out']}: {report['tensors']} tensors, written in {report['seconds']:.1f} s")
+    if found["fallbacks"]:
+        lines += [table(("rows without whole blocks", "type"), found["fallbacks"].items()), ""]
+    if found["lossless"]:
+        lines.append(f"{found['lossless']} layers lossless: {found['codes']} codes are read back as they were meant")
+    lines.append(f"{found['out']}: {found['tensors']} tensors, written in {found['seconds']:.1f} s")
     return "\n".join(lines)
