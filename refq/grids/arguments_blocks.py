@@ -1,18 +1,20 @@
 """The arguments of the block formats of llama.cpp, each by its rule. Both packages call these."""
 
+import math
+
 import numpy as np
 
 from refq import checks
 from refq.errors import DtypeError, GridError, NonFiniteError, ShapeError
 
 
-def block_values(x, size):
-    """float32 (..., n), finite, n a multiple of `size`: as (..., n / size, size)."""
-    x = checks.has_axis("x", np.asarray(x))
+def block_values(x, *shape):
+    """float32 (..., n), finite, n a multiple of the values of a block: as (..., blocks, *shape)."""
+    x, size = checks.has_axis("x", np.asarray(x)), math.prod(shape)
     if x.dtype != np.float32:
         raise DtypeError(f"x is {x.dtype}; blocks are made of float32")
     whole_blocks("x", x, size)
-    return checks.finite("x", x).reshape(*x.shape[:-1], x.shape[-1] // size, size)
+    return checks.finite("x", x).reshape(*x.shape[:-1], x.shape[-1] // size, *shape)
 
 
 def block_codes(q, size, low, high):

@@ -54,5 +54,5 @@ def first_best(grids, cost):
 
 
 def sequential_sum(terms):
-    """Sum over the last axis (..., 1), from left to right: np.sum would choose an order of its own."""
+    """Sum over the last axis (..., 1), from left to right, in their dtype: np.sum would choose an order of its own."""
     return np.cumsum(terms, axis=-1)[..., -1:]

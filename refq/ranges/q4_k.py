@@ -4,7 +4,8 @@ import numpy as np
 
 from refq.grids.arguments_blocks import as_half, block_values
 from refq.grids.q4_0 import flat, nibbles
-from refq.grids.q4_k import SIZE, join_six_bits
+from refq.grids.q4_k import join_six_bits
+from refq.ranges.mse import sequential_sum
 
 TRIALS = np.float32(0.1) * np.arange(21, dtype=np.float32) + np.float32(-1) + np.float32(15)  # 14 to 16 steps a range
 
@@ -29,15 +30,9 @@ def encode_q4_k(x):
     Source: ggml, quantize_row_q4_K_ref without importances, run (llama-cpp-python 0.3.36).
     Spec: encode_q4_k
     """
-    groups = sub_blocks(x)
+    groups = block_values(x, 8, 32)
     with np.errstate(all="ignore"):  # an infinity becomes a GridError
         return stored(groups, *_fit(groups))
-
-
-def sub_blocks(x):
-    """x as (..., n / 256, 8, 32)."""
-    groups = block_values(x, SIZE)
-    return groups.reshape(*groups.shape[:-1], 8, 32)
 
 
 def stored(groups, scale, minimum, u):
@@ -55,10 +50,10 @@ def stored(groups, scale, minimum, u):
 
 def _fit(x):
     """Scale and minimum (...,) and codes of each group (..., 32): x is about scale * code + minimum."""
-    weight = np.sqrt(_total(x * x) / np.float32(32)) + np.abs(x)
+    weight = np.sqrt(sequential_sum(x * x) / np.float32(32)) + np.abs(x)
     low, high = np.minimum(x.min(axis=-1, keepdims=True), 0), x.max(axis=-1, keepdims=True)
     flat_one = low == high
-    sums = _total(weight), _total(weight * x)
+    sums = sequential_sum(weight), sequential_sum(weight * x)
     iscale = np.float32(15) / (high - low)
     u, scale = _codes(iscale * (x - low)), np.float32(1) / iscale
     error = _error(x, weight, scale, low, u)
@@ -74,7 +69,7 @@ def _fit(x):
 
 def _least_squares(x, weight, u, sum_w, sum_x):
     """The determinant, and the line (scale, minimum) through u and x; a minimum above 0 becomes 0."""
-    sum_u, sum_uu, sum_xu = _total(weight * u), _total(weight * u * u), _total(weight * u * x)
+    sum_u, sum_uu, sum_xu = sequential_sum(weight * u), sequential_sum(weight * u * u), sequential_sum(weight * u * x)
     determinant = sum_w * sum_uu - sum_u * sum_u
     scale = (sum_w * sum_xu - sum_x * sum_u) / determinant
     minimum = (sum_uu * sum_x - sum_u * sum_xu) / determinant
@@ -84,7 +79,7 @@ def _least_squares(x, weight, u, sum_w, sum_x):
 
 def _error(x, weight, scale, minimum, u):
     difference = scale * u + minimum - x
-    return _total(weight * (difference * difference))
+    return sequential_sum(weight * (difference * difference))
 
 
 def _six_bits(name, value):
@@ -99,8 +94,3 @@ def _six_bits(name, value):
 def _codes(t):
     """The nearest codes of 0..15; 0 where t is not finite."""
     return np.where(np.isfinite(t), np.clip(np.rint(t), 0, 15), np.float32(0))
-
-
-def _total(x):
-    """Sum along the last axis from left to right, each addition rounded to float32."""
-    return np.cumsum(x, axis=-1, dtype=np.float32)[..., -1:]

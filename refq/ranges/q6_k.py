@@ -5,6 +5,7 @@ import numpy as np
 from refq.grids.arguments_blocks import as_half, block_values
 from refq.grids.q4_0 import flat
 from refq.grids.q6_k import SIZE, join_halves
+from refq.ranges.mse import sequential_sum
 
 SMALLEST = np.float32(1e-15)  # a group that reaches no further is zeros
 TRIALS = [np.float32(0.1) * np.float32(i) + np.float32(32) for i in (0, *range(-9, 0), *range(1, 10))]
@@ -30,15 +31,9 @@ def encode_q6_k(x):
     Source: ggml, quantize_row_q6_K_ref without importances, run (llama-cpp-python 0.3.36).
     Spec: encode_q6_k
     """
-    groups = sub_blocks(x)
+    groups = block_values(x, 16, 16)
     with np.errstate(all="ignore"):  # an infinity becomes a GridError
         return stored(groups, *_fit(groups))
-
-
-def sub_blocks(x):
-    """x as (..., n / 256, 16, 16)."""
-    groups = block_values(x, SIZE)
-    return groups.reshape(*groups.shape[:-1], 16, 16)
 
 
 def stored(groups, scale, u):
@@ -65,7 +60,7 @@ def _fit(x):
     scale = best = u = None
     for steps in TRIALS:
         trial = _codes(-steps / largest * x)
-        products, squares = _total(x * x * x * trial), _total(x * x * trial * trial)
+        products, squares = sequential_sum(x * x * x * trial), sequential_sum(x * x * trial * trial)
         if u is None:
             scale, u = np.where(squares > 0, products / squares, np.float32(0)), trial
             best = scale * products
@@ -79,8 +74,3 @@ def _fit(x):
 def _codes(t):
     """The nearest codes of -32..31."""
     return np.clip(np.rint(t), -32, 31)
-
-
-def _total(x):
-    """Sum along the last axis from left to right, each addition rounded to float32."""
-    return np.cumsum(x, axis=-1, dtype=np.float32)[..., -1:]

@@ -3,7 +3,8 @@
 import numpy as np
 from numba import prange
 
-from refq.ranges.q4_k import TRIALS, stored, sub_blocks
+from refq.grids.arguments_blocks import block_values
+from refq.ranges.q4_k import TRIALS, stored
 from refq_fast.kernel import parallel, serial
 
 
@@ -13,7 +14,7 @@ def encode_q4_k(x):
     The search of a sub-block stays in registers and cache, parallel over sub-blocks; the bytes are made as there.
     Spec: encode_q4_k
     """
-    groups = sub_blocks(x)
+    groups = block_values(x, 8, 32)
     rows = np.ascontiguousarray(groups).reshape(-1, 32)
     scale, low = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
     u = np.empty(rows.shape, np.float32)

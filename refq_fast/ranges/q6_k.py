@@ -3,7 +3,8 @@
 import numpy as np
 from numba import prange
 
-from refq.ranges.q6_k import SMALLEST, TRIALS, stored, sub_blocks
+from refq.grids.arguments_blocks import block_values
+from refq.ranges.q6_k import SMALLEST, TRIALS, stored
 from refq_fast.kernel import parallel, serial
 
 
@@ -13,7 +14,7 @@ def encode_q6_k(x):
     The search of a sub-block stays in registers and cache, parallel over sub-blocks; the bytes are made as there.
     Spec: encode_q6_k
     """
-    groups = sub_blocks(x)
+    groups = block_values(x, 16, 16)
     rows = np.ascontiguousarray(groups).reshape(-1, 16)
     scale, u = np.empty(len(rows), np.float32), np.empty(rows.shape, np.float32)
     _search(rows, np.array(TRIALS), SMALLEST, scale, u)

@@ -4,7 +4,19 @@ import numpy as np
 from hypothesis import given
 
 from refq.ranges import q4_k
-from tests.laws.blocks import SIZES, alone, error, mutant, neighbours, rebuilt, step, swapped, value_edges, values
+from tests.laws.blocks import (
+    SIZES,
+    alone,
+    error,
+    float64_sum,
+    mutant,
+    neighbours,
+    rebuilt,
+    step,
+    swapped,
+    value_edges,
+    values,
+)
 from tests.support import both
 
 
@@ -52,15 +64,11 @@ def test_powers_of_two(engine, arguments):
     np.testing.assert_array_equal(larger[fine], 16 * found[fine])
 
 
-def _float64(x):
-    return x.sum(axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
-
-
 _right_error, _right_line = q4_k._error, q4_k._least_squares
 
 
 def _any_minimum(x, weight, u, sum_w, sum_x):
-    sum_u, sum_uu, sum_xu = q4_k._total(weight * u), q4_k._total(weight * u * u), q4_k._total(weight * u * x)
+    sum_u, sum_uu, sum_xu = (q4_k.sequential_sum(terms) for terms in (weight * u, weight * u * u, weight * u * x))
     determinant, *_ = _right_line(x, weight, u, sum_w, sum_x)
     scale = (sum_w * sum_xu - sum_x * sum_u) / determinant
     return determinant, scale, (sum_uu * sum_x - sum_u * sum_xu) / determinant
@@ -76,7 +84,7 @@ def _truncated(name, value):
 WRONG = {
     "no search": mutant(q4_k, TRIALS=[]),
     "candidates of another range": mutant(q4_k, TRIALS=q4_k.TRIALS - np.float32(0.5)),
-    "sums in float64": mutant(q4_k, _total=_float64),
+    "sums in float64": mutant(q4_k, sequential_sum=float64_sum),
     "ties up": mutant(q4_k, _codes=lambda t: np.clip(np.nan_to_num(np.floor(t + np.float32(0.5))), 0, 15)),
     "a minimum above 0": mutant(q4_k, _least_squares=_any_minimum),
     "errors without weights": mutant(q4_k, _error=lambda x, w, *line: _right_error(x, np.float32(1), *line)),

@@ -4,7 +4,19 @@ import numpy as np
 from hypothesis import given
 
 from refq.ranges import q6_k
-from tests.laws.blocks import SIZES, alone, error, mutant, neighbours, rebuilt, step, swapped, value_edges, values
+from tests.laws.blocks import (
+    SIZES,
+    alone,
+    error,
+    float64_sum,
+    mutant,
+    neighbours,
+    rebuilt,
+    step,
+    swapped,
+    value_edges,
+    values,
+)
 from tests.support import both
 
 
@@ -52,14 +64,10 @@ def test_powers_of_two(engine, arguments):
     np.testing.assert_array_equal(larger[fine], 16 * found[fine])
 
 
-def _float64(x):
-    return x.sum(axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
-
-
 WRONG = {
     "no search": mutant(q6_k, TRIALS=q6_k.TRIALS[:1]),
     "half of the search": mutant(q6_k, TRIALS=q6_k.TRIALS[:10]),
-    "sums in float64": mutant(q6_k, _total=_float64),
+    "sums in float64": mutant(q6_k, sequential_sum=float64_sum),
     "ties up": mutant(q6_k, _codes=lambda t: np.clip(np.floor(t + np.float32(0.5)), -32, 31)),
     "without the lowest code": mutant(q6_k, _codes=lambda t: np.clip(np.rint(t), -31, 31)),
     "nothing is too small": mutant(q6_k, SMALLEST=np.float32(0)),
