@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.blocks import alone, halves, raw, raw_edges, redecoded, swapped, with_units
+from tests.laws.block_laws import check_decoded_alone
+from tests.laws.blocks import halves, raw, raw_edges, redecoded, swapped, with_units
 from tests.support import both
 
 
@@ -19,11 +20,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_block_stands_alone(engine, arguments):
-    packed = arguments["packed"]
-    x = engine.decode_q4_k(packed)
-    assert x.dtype == np.float32
-    assert x.shape == (*packed.shape[:-1], packed.shape[-1] // 144 * 256)
-    np.testing.assert_array_equal(x, alone(engine.decode_q4_k, "packed", packed, 144))
+    check_decoded_alone(engine, "q4_k", **arguments)
 
 
 @both
@@ -37,10 +34,6 @@ def test_the_numbers_are_multiplied(engine, arguments):
 @given(arguments())
 def test_numbers_of_0_give_0(engine, arguments):
     assert not engine.decode_q4_k(with_units("q4_k", arguments["packed"], 0)).any()
-
-
-def _minima_first(blocks):
-    return blocks[:, [*range(4), *range(8, 12), *range(4, 8), *range(12, 144)]]
 
 
 def _exchanged(blocks):

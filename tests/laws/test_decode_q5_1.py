@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.blocks import alone, halves, raw, raw_edges, redecoded, swapped, with_units
+from tests.laws.block_laws import check_decoded_alone
+from tests.laws.blocks import halves, raw, raw_edges, redecoded, swapped, with_units
 from tests.support import both
 
 
@@ -19,11 +20,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_block_stands_alone(engine, arguments):
-    packed = arguments["packed"]
-    x = engine.decode_q5_1(packed)
-    assert x.dtype == np.float32
-    assert x.shape == (*packed.shape[:-1], packed.shape[-1] // 24 * 32)
-    np.testing.assert_array_equal(x, alone(engine.decode_q5_1, "packed", packed, 24))
+    check_decoded_alone(engine, "q5_1", **arguments)
 
 
 @both

@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import given
 
-from tests.laws.blocks import alone, halves, raw, raw_edges, redecoded, swapped, with_units
+from tests.laws.block_laws import check_decoded_alone
+from tests.laws.blocks import halves, raw, raw_edges, redecoded, swapped, with_units
 from tests.support import both
 
 
@@ -18,11 +19,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_block_stands_alone(engine, arguments):
-    packed = arguments["packed"]
-    x = engine.decode_q6_k(packed)
-    assert x.dtype == np.float32
-    assert x.shape == (*packed.shape[:-1], packed.shape[-1] // 210 * 256)
-    np.testing.assert_array_equal(x, alone(engine.decode_q6_k, "packed", packed, 210))
+    check_decoded_alone(engine, "q6_k", **arguments)
 
 
 @both

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.blocks import SIZES, alone, big_endian, error, neighbours, rebuilt, step, swapped, value_edges, values
+from tests.laws.block_laws import check_encoded_alone
+from tests.laws.blocks import big_endian, error, neighbours, rebuilt, step, swapped, value_edges, values
 from tests.support import both
 
 
@@ -19,11 +20,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_block_stands_alone(engine, arguments):
-    x = arguments["x"]
-    packed = engine.encode_q4_1(x)
-    assert packed.dtype == np.uint8
-    assert packed.shape == (*x.shape[:-1], x.shape[-1] // 32 * SIZES["q4_1"][1])
-    np.testing.assert_array_equal(packed, alone(engine.encode_q4_1, "x", x, 32))
+    check_encoded_alone(engine, "q4_1", **arguments)
 
 
 @both

@@ -4,19 +4,8 @@ import numpy as np
 from hypothesis import given
 
 from refq.ranges import q4_k
-from tests.laws.blocks import (
-    SIZES,
-    alone,
-    error,
-    float64_sum,
-    mutant,
-    neighbours,
-    rebuilt,
-    step,
-    swapped,
-    value_edges,
-    values,
-)
+from tests.laws.block_laws import check_encoded_alone, check_times_16, check_zeros
+from tests.laws.blocks import error, float64_sum, mutant, neighbours, rebuilt, step, swapped, value_edges, values
 from tests.support import both
 
 
@@ -31,11 +20,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_block_stands_alone(engine, arguments):
-    x = arguments["x"]
-    packed = engine.encode_q4_k(x)
-    assert packed.dtype == np.uint8
-    assert packed.shape == (*x.shape[:-1], x.shape[-1] // 256 * SIZES["q4_k"][1])
-    np.testing.assert_array_equal(packed, alone(engine.encode_q4_k, "x", x, 256))
+    check_encoded_alone(engine, "q4_k", **arguments)
 
 
 @both
@@ -49,19 +34,13 @@ def test_the_error_is_of_the_size_of_a_step(engine, arguments):
 @both
 @given(arguments())
 def test_zeros_are_zero_bytes(engine, arguments):
-    x = arguments["x"].copy()
-    x[..., :256] = 0
-    assert not engine.encode_q4_k(x)[..., : SIZES["q4_k"][1]].any()
+    check_zeros(engine, "q4_k", **arguments)
 
 
 @both
 @given(arguments())
 def test_powers_of_two(engine, arguments):
-    x = arguments["x"].reshape(-1, 256)
-    found, larger = (engine.decode_q4_k(engine.encode_q4_k(x * np.float32(f))) for f in (2.0**6, 2.0**10))
-    largest = np.abs(found).max(axis=-1)
-    fine = (largest > 1) & (largest < 2.0**12)  # units are normal numbers of float16, and no square overflows
-    np.testing.assert_array_equal(larger[fine], 16 * found[fine])
+    check_times_16(engine, "q4_k", **arguments)
 
 
 _right_error, _right_line = q4_k._error, q4_k._least_squares

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
+from tests.laws.block_laws import check_unpacked_form, check_unpacked_meaning
 from tests.laws.blocks import big_endian, halves, raw, raw_edges, reread, swapped
 from tests.support import both
 
@@ -25,22 +26,13 @@ def test_pack_undoes_it(engine, arguments):
 @both
 @given(arguments())
 def test_types_and_shapes(engine, arguments):
-    packed = arguments["packed"]
-    q, *numbers = engine.unpack_q4_1(packed)
-    blocks = packed.shape[-1] // 20
-    assert q.dtype == np.int32
-    assert q.shape == (*packed.shape[:-1], 32 * blocks)
-    for number in numbers:
-        assert number.dtype == np.float32
-        assert number.shape == (*packed.shape[:-1], blocks)
+    check_unpacked_form(engine, "q4_1", **arguments)
 
 
 @both
 @given(arguments())
 def test_it_says_what_decode_gives(engine, arguments):
-    q, scale, minimum = engine.unpack_q4_1(**arguments)
-    x = q.astype(np.float32) * np.repeat(scale, 32, axis=-1) + np.repeat(minimum, 32, axis=-1)
-    np.testing.assert_array_equal(engine.decode_q4_1(**arguments), x)
+    check_unpacked_meaning(engine, "q4_1", **arguments)
 
 
 WRONG = {
