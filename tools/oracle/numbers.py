@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import struct
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -149,8 +148,3 @@ def _decimal(value, dtype):
         elif rounded(Fraction(text), dtype) == value == rounded(Fraction(float(text)), dtype):
             break
     return float(text)
-
-
-def bits_of_float32(value):
-    """The 32 bits of an exact float32 value, as an unsigned integer."""
-    return struct.unpack("<I", struct.pack("<f", float(value)))[0]
