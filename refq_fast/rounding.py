@@ -8,12 +8,20 @@ from refq.grids.affine import quantize
 from refq.ranges.minmax import minmax
 from refq_fast import threads
 from refq_fast.grids.pack import pack_row
-from refq_fast.kernel import serial, summing
+from refq_fast.kernel import serial
 from refq_fast.ranges.minmax import ends
 from refq_fast.ranges.mse import grid, rule
 from refq_fast.simd import LANES, load_floats, maximum, splat, store
-from refq_fast.simd_groups import largest, magnitude, minimum, store_codes
-from refq_fast.simd_integers import rint
+from refq_fast.simd_groups import (
+    add_squares,
+    largest,
+    magnitude,
+    minimum,
+    store_codes,
+    total,
+    zero_doubles,
+)
+from refq_fast.simd_integers import prefetch, rint
 
 MOST = 65504  # of float16
 _HALF = np.float32(2.0**112)  # corrects the bias of a float16 whose fields stand where those of a float32 do
@@ -56,8 +64,7 @@ def _words(w):
 def _rounded(w, original, bits, fit, rule, packed, scale, zero_point, errors):
     rows, width = w.shape
     groups = scale.shape[1]
-    reach = np.empty((2, groups), np.float32)
-    x, q = np.empty((2, width), np.float32), np.empty(width, np.int8)
+    reach, x, q = np.empty((2, groups), np.float32), np.empty((2, width), np.float32), np.empty(width, np.int8)
     for row in range(rows):
         real = _real(w[row], x[0])
         if fit:
@@ -65,12 +72,10 @@ def _rounded(w, original, bits, fit, rule, packed, scale, zero_point, errors):
             for g in range(groups):
                 scale[row, g], z = grid(reach[0, g], reach[1, g], rule)
                 zero_point[row, g] = np.int32(z)
-        _codes(real, scale[row], zero_point[row], rule[0], rule[1], q)
+        before = _real(original[row], x[1]) if original.size else real
+        following = w.reshape(-1), (row + 1) * width
+        _codes(real, before, (scale[row], zero_point[row], rule), following, q, errors[row])
         pack_row(q, bits, 1 << (bits - 1), packed[row])
-        if original.size:
-            real = _real(original[row], x[0])
-        far = _missed(real, q, scale[row], zero_point[row], x[1])
-        errors[row, 0], errors[row, 1], errors[row, 2] = _squares(real), _squares(x[1]), far
 
 
 def _real(words, x):
@@ -107,40 +112,28 @@ def _from_float16(words, x):
 
 
 @serial
-def _codes(x, scale, zero_point, qmin, qmax, q):
+def _codes(x, original, grid, following, q, errors):
+    """Codes of a row, and the errors of what they stand for; meanwhile the row after it is brought into the cache."""
+    scale, zero_point, rule = grid
     size = x.size // scale.size
     whole = size - size % LANES
-    for g in range(scale.size):
-        start = g * size
-        s, z, low, high = splat(scale[g]), splat(np.float32(zero_point[g])), splat(qmin), splat(qmax)
-        for i in range(start, start + whole, LANES):
-            store_codes(q, i, minimum(maximum(rint(load_floats(x, i) / s) + z, low), high))
-        for i in range(start + whole, start + size):
-            q[i] = np.int8(min(max(np.rint(x[i] / scale[g]) + np.float32(zero_point[g]), qmin), qmax))
-
-
-@serial
-def _missed(x, q, scale, zero_point, far):
-    """far = x minus what the codes stand for; the largest of these."""
-    size = x.size // scale.size
-    whole = size - size % LANES
-    worst, most = np.float32(0), splat(np.float32(0))
+    qmin, qmax = rule[0], rule[1]
+    low, high = splat(qmin), splat(qmax)
+    signal, noise, most, last = zero_doubles(), zero_doubles(), splat(np.float32(0)), np.zeros(3)
     for g in range(scale.size):
         start = g * size
         s, z = splat(scale[g]), splat(np.float32(zero_point[g]))
         for i in range(start, start + whole, LANES):
-            v = load_floats(x, i) - (load_floats(q, i) - z) * s
-            most = maximum(magnitude(v), most)
-            store(far, i, v)
+            prefetch(following[0], following[1] + i)
+            code = minimum(maximum(rint(load_floats(x, i) / s) + z, low), high)
+            store_codes(q, i, code)
+            real = load_floats(original, i)
+            far = real - (code - z) * s
+            signal, noise, most = add_squares(signal, real), add_squares(noise, far), maximum(magnitude(far), most)
         for i in range(start + whole, start + size):
-            far[i] = x[i] - np.float32(np.int32(q[i]) - zero_point[g]) * scale[g]
-            worst = max(worst, abs(far[i]))
-    return max(worst, largest(most))
-
-
-@summing
-def _squares(x):
-    total = 0.0
-    for i in range(x.size):
-        total += np.float64(x[i]) * np.float64(x[i])
-    return total
+            q[i] = np.int8(min(max(np.rint(x[i] / scale[g]) + np.float32(zero_point[g]), qmin), qmax))
+            far = np.float64(original[i] - np.float32(np.int32(q[i]) - zero_point[g]) * scale[g])
+            last[0] += np.float64(original[i]) ** 2
+            last[1] += far**2
+            last[2] = max(last[2], abs(far))
+    errors[0], errors[1], errors[2] = total(signal) + last[0], total(noise) + last[1], max(largest(most), last[2])

@@ -4,9 +4,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, floats, pointer
+from refq_fast.simd import LANES, Vector, floats, pointer, vector_at
 
+_I32 = ir.IntType(32)
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
+doubles = Vector(types.float64, ir.DoubleType())
 
 
 @intrinsic
@@ -40,6 +42,60 @@ def largest(context, value):
 
 
 @intrinsic
+def smallest_of_each(context, array, index):
+    """In lane i the smallest of array[index + i * LANES :][:LANES], of a flat float32 array without NaN."""
+
+    def generate(context, builder, signature, args):
+        return _of_each(builder, "<", pointer(context, builder, signature, args))
+
+    return floats(array, types.intp), generate
+
+
+@intrinsic
+def largest_of_each(context, array, index):
+    """In lane i the largest of array[index + i * LANES :][:LANES], of a flat float32 array without NaN."""
+
+    def generate(context, builder, signature, args):
+        return _of_each(builder, ">", pointer(context, builder, signature, args))
+
+    return floats(array, types.intp), generate
+
+
+@intrinsic
+def zero_doubles(context):
+    """0 in all lanes, in float64."""
+
+    def generate(context, builder, signature, args):
+        return context.get_constant_null(doubles)
+
+    return doubles(), generate
+
+
+@intrinsic
+def add_squares(context, sums, value):
+    """sums + value**2 in each lane, one rounding in float64: the square of a float32 is exact."""
+
+    def generate(context, builder, signature, args):
+        wide, contract = builder.fpext(args[1], doubles.llvm), ["contract"]
+        return builder.fadd(args[0], builder.fmul(wide, wide, flags=contract), flags=contract)
+
+    return doubles(sums, value), generate
+
+
+@intrinsic
+def total(context, sums):
+    """The sum of all lanes, from first to last."""
+
+    def generate(context, builder, signature, args):
+        found = builder.extract_element(args[0], _I32(0))
+        for lane in range(1, LANES):
+            found = builder.fadd(found, builder.extract_element(args[0], _I32(lane)))
+        return found
+
+    return types.float64(sums), generate
+
+
+@intrinsic
 def magnitude(context, value):
     """|value| in each lane."""
 
@@ -55,12 +111,27 @@ def store_codes(context, array, index, value):
     """array[index : index + LANES] = integers that are floats, -128..127, in a flat int8 array."""
 
     def generate(context, builder, signature, args):
-        codes = builder.trunc(builder.fptosi(args[2], ir.VectorType(ir.IntType(32), LANES)), _BYTES)
+        codes = builder.trunc(builder.fptosi(args[2], ir.VectorType(_I32, LANES)), _BYTES)
         at = builder.bitcast(pointer(context, builder, signature, args), _BYTES.as_pointer())
         builder.store(codes, at).align = 1
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
+
+
+def _of_each(builder, order, at):
+    """Rows are folded in pairs until one is left: each step halves the lanes that belong to a row."""
+    rows = [vector_at(builder, builder.gep(at, [_I32(i * LANES)]), ir.FloatType()) for i in range(LANES)]
+    kind, half = ir.VectorType(_I32, LANES), LANES // 2
+    while half:
+        low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
+        high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
+        for i in range(half):
+            pair = rows[i], rows[i + half]
+            a, b = (builder.shuffle_vector(*pair, ir.Constant(kind, mask)) for mask in (low, high))
+            rows[i] = builder.select(builder.fcmp_ordered(order, a, b), a, b)
+        half //= 2
+    return rows[0]
 
 
 def _reduced(builder, how, value):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 
 PIECE = 2**17  # numbers a task at least: handing one to the pool costs 10 microseconds
+TASKS = 32  # of a loop over rows at most
 
 
 def cuts(length, count):
@@ -30,7 +31,7 @@ def each(function, tasks):
 
 def over_rows(kernel, *arrays):
     """kernel(*arrays), a piece of the first axis at a time; the kernel lets go of the interpreter."""
-    count = min(len(arrays[0]), arrays[0].size // PIECE)
+    count = min(len(arrays[0]), arrays[0].size // PIECE, TASKS)
     if count <= 1:
         kernel(*arrays)
     else:

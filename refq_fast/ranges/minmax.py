@@ -7,8 +7,8 @@ from numba.extending import overload
 from refq import checks
 from refq.ranges.minmax import grid_of_range
 from refq_fast.kernel import parallel, serial
-from refq_fast.simd import LANES, load_floats, maximum, splat
-from refq_fast.simd_groups import largest, minimum, smallest
+from refq_fast.simd import LANES, load_floats, maximum, splat, store
+from refq_fast.simd_groups import largest, largest_of_each, minimum, smallest, smallest_of_each
 
 CHUNK = 8192  # elements a task, at least
 
@@ -53,7 +53,10 @@ def _by_width(x, low, high):
 def _vector_ends(x, low, high):
     size = x.size // low.size
     whole = size - size % LANES
-    for g in range(low.size):
+    side_by_side = low.size - low.size % LANES if size == whole else 0
+    if side_by_side:
+        _ends_side_by_side(x, size, low[:side_by_side], high[:side_by_side])
+    for g in range(side_by_side, low.size):
         start = g * size
         least = most = splat(np.float32(0))
         for i in range(start, start + whole, LANES):
@@ -63,6 +66,23 @@ def _vector_ends(x, low, high):
         for i in range(start + whole, start + size):
             lo, hi = min(lo, x[i]), max(hi, x[i])
         low[g], high[g] = lo, hi
+
+
+@serial
+def _ends_side_by_side(x, size, low, high):
+    """Of groups that vectors divide, LANES at a time."""
+    least, most = np.empty((2, LANES * LANES), np.float32)
+    for first in range(0, low.size, LANES):
+        for g in range(LANES):
+            start = (first + g) * size
+            a = b = splat(np.float32(0))
+            for i in range(start, start + size, LANES):
+                v = load_floats(x, i)
+                a, b = minimum(v, a), maximum(v, b)
+            store(least, g * LANES, a)
+            store(most, g * LANES, b)
+        store(low, first, smallest_of_each(least, 0))
+        store(high, first, largest_of_each(most, 0))
 
 
 def _scalar_ends(x, low, high):
