@@ -4,13 +4,27 @@ import json
 import math
 
 import numpy as np
+import pytest
 
-from refq.files.checkpoint import linear_names, llama_tensors
+import refq
+from refq.errors import CheckpointError, FileError, FormatError
+from refq.files.checkpoint import linear_names, llama_tensors, open_checkpoint
 from refq.files.config import read_config
 from refq.files.header import DTYPES
+from refq.jobs.model import load_model
 from tests.files.models import save, write_config
 
 LAYER = "model.layers.1.mlp.down_proj"
+_ALTERED = {
+    "missing": None,
+    "in int64": lambda array: array.astype(np.int64),
+    "as int16": lambda array: array.view(np.int16),
+    "turned": lambda array: np.ascontiguousarray(array.T),
+    "a row short": lambda array: array[1:],
+    "a column short": lambda array: array[:, 1:],
+    "empty": lambda array: array[:0],
+    "with an axis more": lambda array: array[None],
+}
 
 
 def foreign(directory, packed, fill, dtype=np.float16, **config):
@@ -36,6 +50,16 @@ def foreign(directory, packed, fill, dtype=np.float16, **config):
     return tensors
 
 
+def scales(shape):
+    """Scales of 1/64 .. 8/64."""
+    return np.random.default_rng(1).integers(1, 9, shape).astype(np.float16) / 64
+
+
+def altered(how, *suffixes):
+    """Changes for `rewritten`, by a name for each: a tensor of LAYER that is altered so."""
+    return {f"{suffix} {how}": {suffix: _ALTERED[how]} for suffix in suffixes}
+
+
 def rewritten(directory, tensors, changes):
     """The directory with tensors of LAYER changed: suffix -> array, function of the array, or None to take it away."""
     tensors = dict(tensors)
@@ -54,3 +78,25 @@ def reconfigured(directory, key, **changes):
     raw = json.loads(path.read_text())
     raw[key] = {name: value for name, value in (raw[key] | changes).items() if value is not ...}
     path.write_text(json.dumps(raw))
+
+
+def check_setting_refused(directory, changes, *keys):
+    """A directory with another setting, under all these keys of config.json, is not opened."""
+    for key in keys:
+        reconfigured(directory, key, **changes)
+    with pytest.raises((FormatError, CheckpointError), match=r"config\.json"):
+        open_checkpoint(directory)
+
+
+def check_tensors_refused(directory, tensors, changes):
+    """A directory with other tensors is not opened."""
+    rewritten(directory, tensors, changes)
+    with pytest.raises(FileError, match="tensor"):
+        open_checkpoint(directory)
+
+
+def check_numbers_refused(directory, tensors, changes):
+    """A directory with other numbers in LAYER is not loaded."""
+    rewritten(directory, tensors, changes)
+    with pytest.raises(CheckpointError, match=LAYER):
+        load_model(directory, refq)
