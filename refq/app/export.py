@@ -39,7 +39,7 @@ def command(model, out, name, kind, pre, requantize, engine, threads, resume, ov
     """
     export_gguf.check_options(name, kind, pre)
     if name == "gguf":
-        export_gguf.write(model, out, engine, threads, (kind, pre, requantize, overwrite), as_json)
+        export_gguf.write(model, out, engine, threads, (kind, pre, requantize, resume, overwrite), as_json)
         return
     write(model, out, engine, threads, (name, DIRECTORIES[name], requantize, resume, overwrite), as_json)
 

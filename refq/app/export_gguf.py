@@ -5,7 +5,7 @@ import functools
 import click
 
 from refq.app import engine as engines
-from refq.app.report import report
+from refq.app.report import ending, report
 from refq.app.table import table
 from refq.errors import UsageError
 from refq.jobs.gguf_plan import TYPES
@@ -29,19 +29,20 @@ def write(model, out, engine, threads, asked, as_json):
     report(out, functools.partial(write_gguf, model, out, engines.load(engine, threads), *asked), _text, as_json)
 
 
-def read(path, out, engine, threads, overwrite, as_json):
+def read(path, out, engine, threads, asked, as_json):
     """Write a GGUF file as a model directory, and print what became of the layers."""
     from refq.jobs.gguf_import import import_gguf
 
-    report(out, functools.partial(import_gguf, path, out, engines.load(engine, threads), overwrite), _read, as_json)
+    report(out, functools.partial(import_gguf, path, out, engines.load(engine, threads), *asked), _read, as_json)
 
 
 def _read(found):
     lines = []
     if found["floats"]:
         lines += [table(("decoded to F32, exactly", "from"), found["floats"].items()), ""]
-    lines.append(f"{found['layers']} layers lossless: {found['codes']} codes are read back as they were meant")
-    return "\n".join([*lines, f"{found['out']}: written in {found['seconds']:.1f} s"])
+    counts = f"{found['codes']} codes and {found['numbers']} scales and zero points"
+    lines.append(f"{found['layers']} layers lossless: {counts} are read back as they were meant")
+    return "\n".join([*lines, ending(found)])
 
 
 def _text(found):
@@ -53,5 +54,4 @@ def _text(found):
         lines += [table(("rows without whole blocks", "type"), found["fallbacks"].items()), ""]
     if found["lossless"]:
         lines.append(f"{found['lossless']} layers lossless: {found['codes']} codes are read back as they were meant")
-    lines.append(f"{found['out']}: {found['tensors']} tensors, written in {found['seconds']:.1f} s")
-    return "\n".join(lines)
+    return "\n".join([*lines, ending(found)])

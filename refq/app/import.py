@@ -4,6 +4,7 @@ import click
 
 from refq.app import export_gguf, options
 from refq.app.export import requantize, write
+from refq.errors import UsageError
 from refq.files.gguf import is_gguf
 from refq.jobs.formats import OURS
 
@@ -22,9 +23,11 @@ def command(model, out, requantize, engine, threads, resume, overwrite, as_json)
 
     Codes, scales and zero points stay the same, and are compared after reading OUT back. Columns in another order than
     the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads. Of a GGUF file Q4_0 and
-    Q8_0 keep their codes; other types become the floats that they stand for.
+    Q8_0, and Q4_1 whose minima are whole steps, keep their codes; other types become the floats that they stand for.
     """
     if is_gguf(model):
-        export_gguf.read(model, out, engine, threads, overwrite, as_json)
+        if requantize:
+            raise UsageError("--requantize is of directories: what of a GGUF file is no grid of ours becomes floats")
+        export_gguf.read(model, out, engine, threads, (resume, overwrite), as_json)
         return
     write(model, out, engine, threads, ("refq", OURS, requantize, resume, overwrite), as_json)

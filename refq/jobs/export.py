@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq import __version__
-from refq.errors import CheckpointError, RefqError
+from refq.errors import RefqError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import weights_stem
 from refq.jobs import output
@@ -17,6 +17,7 @@ from refq.jobs.layer import copied
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import WORTH_SAYING, progress, say, size
 from refq.jobs.quantize import bytes_needed, write_beside, write_pretty
+from refq.jobs.read_back import check_layer
 from refq.jobs.regrid import grid_for
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
@@ -115,29 +116,15 @@ def _pieces(unit, source, errors):
 
 def _compared(directory, source):
     """Read a written directory back, and refuse it if any code, scale or zero point is another one."""
-    written, counts = open_checkpoint(directory), {"layers": 0, "codes": 0, "numbers": 0}
+    written, counts = open_checkpoint(directory), dict.fromkeys(("layers", "codes", "numbers"), 0)
     total = sum(int(np.prod(one.facts.shape)) for one in source.plan.values())
     with progress(total, "codes", "comparing") as advance:
         for layer, one in source.plan.items():
-            shape = one.facts.shape
-            meant = grid_for(read_grid(source.checkpoint, layer, shape, source.engine), one, source.engine)
-            found = read_grid(written, layer, shape, source.engine)
-            parts = ((one.scale, one.zero_point, one.bias) for one in (meant, found))
-            same = all(np.array_equal(*pair) for pair in zip(*parts, strict=True))
-            same &= np.array_equal(meant.order, _order(written, layer, found))
-            for chunk in row_chunks(shape) if same else ():
-                same = same and np.array_equal(meant.codes(*chunk), found.codes(*chunk))
-                advance((chunk[1] - chunk[0]) * shape[1])
-            if not same:
-                raise CheckpointError(f"{directory}: layer {layer}: what was written is not what was meant")
-            for kind, count in (("layers", 1), ("codes", int(np.prod(shape))), ("numbers", 2 * found.scale.size)):
-                counts[kind] += count
+            grid = read_grid(source.checkpoint, layer, one.facts.shape, source.engine)
+            found = check_layer(written, layer, grid_for(grid, one, source.engine), source.engine)
+            counts = {kind: counts[kind] + count for kind, count in found.items()}
+            advance(found["codes"])
     return counts
-
-
-def _order(checkpoint, layer, grid):
-    name = f"{layer}.input_members"
-    return checkpoint.read(name) if name in checkpoint.tensors else grid.order
 
 
 def _figures(out, layers):

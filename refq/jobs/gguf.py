@@ -1,5 +1,7 @@
 """A GGUF file to the parameters of an engine: affine blocks stay packed, every other type becomes floats."""
 
+import functools
+
 import numpy as np
 
 from refq.errors import CheckpointError, FormatError, RefqError
@@ -9,6 +11,8 @@ from refq.files.gguf_model import FACTORS, check_gguf_tensors, gguf_name, heads_
 from refq.jobs.figures import six_digits
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
+from refq.jobs.stored import packed
+from refq.jobs.stored_grid import Grid
 from refq.ops.rope import rope_frequencies
 
 FLOATS = {"F32": "<f4", "F16": "<f2"}
@@ -31,8 +35,8 @@ def load_gguf(path, engine):
     params = {}
     with progress(sum(int(np.prod(shape)) for shape in shapes.values()), "weights", "loading") as advance:
         for name, shape in shapes.items():
-            weight = _packed(file, name, engine, _order(name, shape, config)) if is_linear(name) else None
-            params[name] = read_tensor(file, name, config, engine) if weight is None else weight
+            grid = read_blocks(file, name, config, engine) if is_linear(name) else None
+            params[name] = read_tensor(file, name, config, engine) if grid is None else packed(grid, engine)
             advance(int(np.prod(shape)))
     return config | {"attention_activations": None}, params
 
@@ -67,14 +71,28 @@ def read_tensor(file, name, config, engine):
     return weight.reshape(info.shape)[_order(name, info.shape, config)]
 
 
-def read_codes(file, name, config, engine):
-    """Codes int32 (N, K) and scale float32 (N, K / 32), none of them 0, of a tensor of Q4_0 or Q8_0."""
-    info, parts = file.header.tensors[gguf_name(name)], []
-    for start, stop in row_chunks(info.shape):
-        raw = file.rows(info.name, start, stop)
-        parts.append(_grid(*_told(file, info.name, getattr(engine, f"unpack_{info.kind.lower()}"), raw))[:2])
-    q, scale = (np.concatenate(part)[_order(name, info.shape, config)] for part in zip(*parts, strict=True))
-    return q, scale
+def read_blocks(file, name, config, engine):
+    """Grid of a linear layer of affine blocks; None if its type, or a minimum in it, is no affine grid.
+
+    Blocks of zeros get scale 1 and codes 0.
+    """
+    info = file.header.tensors[gguf_name(name)]
+    if info.kind not in PACKED:
+        return None
+    unpack = functools.partial(_told, file, info.name, getattr(engine, f"unpack_{info.kind.lower()}"))
+    rows, parts = _rows(file, name, config), []
+    for chunk in row_chunks(info.shape):
+        _, *numbers = unpack(rows(*chunk))
+        parts.append(_affine(*numbers))
+        if parts[-1] is None:
+            return None
+
+    def codes(start, stop):
+        u, stored, *minimum = unpack(rows(start, stop))
+        q = np.where(np.repeat(stored == 0, info.shape[1] // stored.shape[1], axis=1), 0, u)
+        return q - 8 if minimum else q
+
+    return Grid(*map(np.concatenate, zip(*parts, strict=True)), codes, info.shape[1], PACKED[info.kind])
 
 
 def is_linear(name):
@@ -122,37 +140,26 @@ def _as_float32(file, info, raw, engine):
     return _told(file, info.name, getattr(engine, f"decode_{info.kind.lower()}"), raw)
 
 
-def _packed(file, name, engine, order):
-    """engine.PackedWeight of a tensor; None if its type, or a minimum in it, is no affine grid."""
+def _rows(file, name, config):
+    """A function of (start, stop): the bytes of rows of a weight, in the order of Hugging Face."""
     info = file.header.tensors[gguf_name(name)]
-    if info.kind not in PACKED:
-        return None
-    bits, parts = PACKED[info.kind], []
-    for start, stop in row_chunks(info.shape):
-        raw = file.rows(info.name, start, stop)
-        q, scale, *minimum = _told(file, info.name, getattr(engine, f"unpack_{info.kind.lower()}"), raw)
-        grid = _grid(q, scale, *minimum)
-        if grid is None:
-            return None
-        q, scale, zero_point = grid
-        parts.append((engine.pack_codes(q, bits), scale, zero_point))
-    return engine.PackedWeight(*(np.concatenate(part)[order] for part in zip(*parts, strict=True)), bits)
+    if not heads_of(name, config):
+        return functools.partial(file.rows, info.name)
+    whole = file.rows(info.name, 0, info.shape[0])[_order(name, info.shape, config)]
+    return lambda start, stop: whole[start:stop]
 
 
-def _grid(q, scale, minimum=None):
-    """Signed codes, scale without zeros, and zero_point that give the same numbers; None if there are none."""
-    none, groups = scale == 0, q.reshape(*scale.shape, 32)
+def _affine(scale, minimum=None):
+    """Scale without zeros, and zero_point of signed codes, that give the same numbers; None if there are none."""
+    none = scale == 0
     if minimum is None:
-        groups, zero_point = np.where(none[..., None], 0, groups), np.zeros(scale.shape, np.int32)
-    else:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            steps = minimum / scale
-        exact = np.where(none, minimum == 0, (steps == np.rint(steps)) & (np.abs(steps) < LARGEST))
-        if not exact.all():
-            return None
-        steps = np.where(none, 0, steps).astype(np.int32)
-        groups, zero_point = np.where(none[..., None], 0, groups) - 8, -steps - 8
-    return groups.reshape(q.shape), np.where(none, np.float32(1), scale), zero_point
+        return np.where(none, np.float32(1), scale), np.zeros(scale.shape, np.int32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        steps = minimum / scale
+    exact = np.where(none, minimum == 0, (steps == np.rint(steps)) & (np.abs(steps) < LARGEST))
+    if not exact.all():
+        return None
+    return np.where(none, np.float32(1), scale), -np.where(none, 0, steps).astype(np.int32) - 8
 
 
 def _told(file, name, function, raw):

@@ -2,65 +2,82 @@
 
 import numpy as np
 
-from refq.errors import CheckpointError, GridError
-from refq.files.gguf_model import heads_of, rows_to_gguf
-from refq.jobs.stored_grid import read_grid
+from refq.errors import CheckpointError
+from refq.files.gguf_model import heads_of, rows_from_gguf, rows_to_gguf
+from refq.jobs.gguf import PACKED
+from refq.jobs.plan import row_chunks
 
-BITS = {"Q4_0": 4, "Q4_1": 4, "Q8_0": 8}
 BLOCK = 32
 
 
-def kept_blocks(checkpoint, one, engine):
-    """The blocks of a quantized layer with its own codes, uint8 (N, bytes); None if the type does not hold its grid.
-
-    It does if each group is whole blocks of columns in their own order, the codes are as wide, every scale (and for
-    Q4_1 the minimum, -zero_point * scale) is a number of float16, and for Q4_0 and Q8_0 every zero point is 0.
-
-    Parameters
-        checkpoint: see open_checkpoint.
-        one: Planned of the layer.
-        engine: refq or refq_fast.
-    """
-    numbers = _numbers(checkpoint, one, engine)
-    if numbers is None:
-        return None
-    try:
-        return getattr(engine, f"pack_{one.kind.lower()}")(*numbers)
-    except GridError:  # a number that float16 does not hold
-        return None
+def fault(grid, kind):
+    """Why blocks of this type do not hold a Grid, in words; None if they do."""
+    size = grid.columns // grid.scale.shape[1]
+    if kind not in PACKED:
+        return f"{kind} has grids of its own"
+    if grid.bits != PACKED[kind]:
+        return f"it has codes of {grid.bits} bits; those of {kind} have {PACKED[kind]}"
+    if size % BLOCK:
+        return f"it has groups of {size}; {kind} holds whole {BLOCK}s"
+    if grid.order is not None:
+        return "its columns stand in another order than its inputs"
+    if kind != "Q4_1" and (grid.bias is not None or grid.zero_point.any()):
+        return f"it has zero points; {kind} has none"
+    if not all(_is_half(part) for part in _numbers(grid, kind)):
+        return f"a scale{' or minimum' * (kind == 'Q4_1')} is no number of float16"
+    return None
 
 
-def check_kept(file, one, checkpoint, engine):
+def kept_blocks(grid, kind, engine):
+    """The blocks of a Grid that they hold, with its own codes: uint8 (rows, bytes), some rows at a time."""
+    pack, numbers = getattr(engine, f"pack_{kind.lower()}"), _numbers(grid, kind)
+    for start, stop in row_chunks((len(grid.scale), grid.columns)):
+        yield pack(_codes(grid, kind, start, stop), *(part[start:stop] for part in numbers))
+
+
+def check_kept(file, one, grid, config, engine):
     """Read a layer back, and refuse it if a code, scale or minimum is another one; gives how many codes it has.
 
     Parameters
         file: GgufFile.
-        one, checkpoint, engine: as kept_blocks takes them.
+        one: Planned of the layer.
+        grid: Grid of it, in the order of Hugging Face.
+        config: see read_config.
+        engine: refq or refq_fast.
     """
-    meant, order = _numbers(checkpoint, one, engine), row_order(one, checkpoint.config)
-    found = getattr(engine, f"unpack_{one.kind.lower()}")(file.rows(one.name, 0, one.shape[0]))
-    if not all(np.array_equal(part[order], back) for part, back in zip(meant, found, strict=True)):
-        raise CheckpointError(f"{file.path}: tensor {one.name}: what was written is not what was meant")
-    return found[0].size
+    unpack, numbers = getattr(engine, f"unpack_{one.kind.lower()}"), _numbers(grid, one.kind)
+    heads, stored = heads_of(one.source, config), file.rows(one.name, 0, one.shape[0])
+    stored = stored[rows_from_gguf(one.shape[0], heads)] if heads else stored
+    for start, stop in row_chunks(one.shape):
+        meant = _codes(grid, one.kind, start, stop), *(part[start:stop] for part in numbers)
+        if not all(map(np.array_equal, meant, unpack(stored[start:stop]))):
+            raise CheckpointError(f"{file.path}: tensor {one.name}: what was written is not what was meant")
+    return one.shape[0] * one.shape[1]
 
 
-def row_order(one, config):
-    """The place here of every row of a tensor there."""
+def in_file_order(one, pieces, config):
+    """The rows of a tensor, which come in pieces, in the order of the file."""
     heads = one.source and heads_of(one.source, config)
-    return rows_to_gguf(one.shape[0], heads) if heads else slice(None)
+    if not heads:
+        yield from pieces
+        return
+    yield np.concatenate(list(pieces))[rows_to_gguf(one.shape[0], heads)]
 
 
-def _numbers(checkpoint, one, engine):
-    """Codes, scales and for Q4_1 minima, a number a block; None if no block can say them."""
-    grid = read_grid(checkpoint, one.source.removesuffix(".weight"), one.shape, engine)
-    groups = grid.scale.shape[1]
-    if grid.columns // groups % BLOCK or grid.order is not None or grid.bits != BITS[one.kind]:
-        return None
-    q, minimum = grid.codes(0, one.shape[0]), grid.bias
-    repeat = grid.columns // BLOCK // groups
-    if one.kind != "Q4_1":
-        plain = minimum is None and not grid.zero_point.any()
-        return (q, np.repeat(grid.scale, repeat, axis=1)) if plain else None
-    if minimum is None:
-        minimum = (-(grid.zero_point + 8) * grid.scale.astype(np.float64)).astype(np.float32)
-    return q + 8, np.repeat(grid.scale, repeat, axis=1), np.repeat(minimum, repeat, axis=1)
+def _codes(grid, kind, start, stop):
+    return grid.codes(start, stop) + (8 if kind == "Q4_1" else 0)
+
+
+def _numbers(grid, kind):
+    """Scales, and for Q4_1 minima, a number a block."""
+    parts = [grid.scale]
+    if kind == "Q4_1" and grid.bias is None:
+        parts.append((-(grid.zero_point + 8) * grid.scale.astype(np.float64)).astype(np.float32))
+    elif kind == "Q4_1":
+        parts.append(grid.bias)
+    return [np.repeat(part, grid.columns // BLOCK // part.shape[1], axis=1) for part in parts]
+
+
+def _is_half(numbers):
+    with np.errstate(over="ignore"):
+        return bool((numbers.astype(np.float16) == numbers).all())

@@ -3,30 +3,35 @@
 from typing import NamedTuple
 
 from refq.errors import UsageError
+from refq.files.checkpoint import llama_tensors
 from refq.files.gguf_model import FACTORS, gguf_name
-from refq.files.gguf_types import TENSOR_TYPES, byte_count
+from refq.files.gguf_types import TENSOR_TYPES
+from refq.jobs.gguf import FLOATS
+from refq.jobs.gguf_grid import fault
+from refq.jobs.stored_grid import read_grid
 
-TYPES = ("f32", "f16", "q4_0", "q4_1", "q8_0", "q4_k", "q6_k")
+TYPES = ("f32", "f16", "q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q6_k")
 # what llama.cpp takes where a row holds no whole blocks
 _FALLBACKS = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}
 
 
 class Planned(NamedTuple):
-    """One tensor: its Hugging Face name (None: rotary factors), its name, type and shape there, and whether it was
-    meant to have another type."""
+    """One tensor: its Hugging Face name (None: rotary factors), its name, type and shape there, whether it was meant
+    to have another type, and whether it is a quantized layer that keeps its codes."""
 
     source: str | None
     name: str
     kind: str
     shape: tuple
     fallback: bool
+    kept: bool
 
     @property
-    def size(self):
-        return byte_count(self.kind, self.shape)
+    def layer(self):
+        return (self.source or "").removesuffix(".weight")
 
 
-def plan_gguf(shapes, kind, config, floats):
+def plan_gguf(checkpoint, kind, engine, requantize):
     """Every tensor of the file, in the order of the model.
 
     Linear layers of the blocks take the type that is asked for, or what llama.cpp falls back to where their rows hold
@@ -34,35 +39,54 @@ def plan_gguf(shapes, kind, config, floats):
     as they are, unless all is to be F32 or F16.
 
     Parameters
-        shapes: Hugging Face name -> shape.
+        checkpoint: see open_checkpoint.
         kind: one of TYPES.
-        config: see read_config.
-        floats: the type of the embedding and the head: "F32", "F16" or "BF16".
+        engine: refq or refq_fast.
+        requantize: bool; a quantized layer whose grid its type does not hold is rounded once more.
     Returns
         list of Planned.
+    Raises
+        UsageError: an unknown type, or a quantized layer whose grid its type does not hold.
     """
     if kind not in TYPES:
         raise UsageError(f"type {kind!r}; one of {', '.join(TYPES)} is written")
-    asked, plan = kind.upper(), []
-    for name, shape in shapes.items():
-        chosen = "F32"
+    plan, config = [], checkpoint.config
+    for name, shape in llama_tensors(config).items():
+        chosen, fallback = "F32", False
         if name.endswith("_proj.weight"):
-            chosen = _fitting(asked, shape[1])
+            chosen = fitting(kind.upper(), shape[1])
+            fallback = chosen != kind.upper()
         elif len(shape) == 2:
-            chosen = asked if asked in ("F32", "F16") else floats
-        fallback = name.endswith("_proj.weight") and chosen != asked
-        plan.append(Planned(name, gguf_name(name), chosen, shape, fallback))
+            chosen = kind.upper() if kind.upper() in FLOATS else _embedding(checkpoint)
+        one = Planned(name, gguf_name(name), chosen, shape, fallback, False)
+        plan.append(one._replace(kept=_is_kept(checkpoint, one, engine, requantize)))
     if config["rope_scaling"]:
-        plan.append(Planned(None, FACTORS, "F32", (config["head_dim"] // 2,), False))
+        plan.append(Planned(None, FACTORS, "F32", (config["head_dim"] // 2,), False, False))
     return plan
 
 
-def _fitting(kind, columns):
+def fitting(kind, columns):
     """The type itself, or the first fallback of which a row holds whole blocks.
 
-    >>> [_fitting("Q4_K", columns) for columns in (512, 64, 172)]
+    >>> [fitting("Q4_K", columns) for columns in (512, 64, 172)]
     ['Q4_K', 'Q5_0', 'F16']
     """
     while columns % TENSOR_TYPES[kind].block:
         kind = _FALLBACKS.get(kind, "F16")
     return kind
+
+
+def _embedding(checkpoint):
+    """The type of the embedding and the head; F32 where their numbers are made of codes."""
+    found = checkpoint.tensors.get("model.embed_tokens.weight")
+    return found[1].dtype if found else "F32"
+
+
+def _is_kept(checkpoint, one, engine, requantize):
+    if one.layer not in checkpoint.schemes or not one.source.endswith(".weight") or one.kind in (*FLOATS, "BF16"):
+        return False
+    found = fault(read_grid(checkpoint, one.layer, one.shape, engine), one.kind)
+    if found and not requantize:
+        remedy = "--requantize rounds it anew, and prints the error"
+        raise UsageError(f"{checkpoint.directory}: layer {one.layer}: {found}; {remedy}")
+    return found is None

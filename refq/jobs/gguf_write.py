@@ -1,80 +1,95 @@
 """A model directory to a GGUF file: codes as they are where the type holds them, else llama.cpp's own rounding."""
 
+import functools
+import json
 import os
 
 import numpy as np
 
-from refq.errors import UsageError
-from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
+from refq import __version__
+from refq.errors import RefqError, UsageError
+from refq.files.checkpoint import open_checkpoint
 from refq.files.gguf import gguf_header_bytes, open_gguf
 from refq.files.gguf_metadata import model_metadata, token_metadata
-from refq.files.gguf_types import Value
+from refq.files.gguf_types import Value, padded
 from refq.files.gguf_vocabulary import tokenizer_metadata
 from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import rope_factors
-from refq.jobs.gguf_grid import BITS, check_kept, kept_blocks, row_order
+from refq.jobs.gguf import FLOATS, read_tensor, rope_factors
+from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
+from refq.jobs.inspect import float_rows
+from refq.jobs.journal import canonical
 from refq.jobs.plan import row_chunks
-from refq.jobs.progress import progress
-from refq.jobs.stored import weight_rows
+from refq.jobs.progress import WORTH_SAYING, progress, say, size
+from refq.jobs.room import Kind, opened
+from refq.jobs.spans import write_tensors
+from refq.jobs.stored_grid import read_grid
 
-_FLOATS = {"F32": "<f4", "F16": "<f2"}
+RUN = "refq.run"  # the key of the run record
 
 
-def write_gguf(model, out, engine, kind, pre=None, requantize=False, overwrite=False):
-    """Write a model as a GGUF file that llama.cpp loads.
+def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=False, overwrite=False):
+    """Write a model as a GGUF file that llama.cpp loads, read it back and compare it.
 
     A quantized layer keeps its codes if the type holds its grid: groups of a multiple of 32, scales (and for Q4_1
     minima) that are numbers of float16, and for Q4_0 and Q8_0 no zero point. A float layer is rounded as llama.cpp
-    does. The file appears when it is whole.
+    does.
 
     Parameters
         model: a model directory, float or quantized.
-        out: the file.
+        out: the file; it appears when it is whole and compared.
         engine: refq or refq_fast.
         kind: the type of the linear layers of the blocks, one of refq.jobs.gguf_plan.TYPES.
         pre: llama.cpp's name of how words are cut; None to recognise it.
         requantize: bool; a quantized layer whose grid the type does not hold is rounded once more.
-        overwrite: replace `out` if it exists.
+        resume, overwrite: as quantize_model takes them.
     Returns
-        report: dict "tensors", "lossless" (layers), "codes" (of them), "fallbacks" name -> type, "errors" name ->
-            figures of layers that were rounded.
+        report: dict "written"; "tensors"; "lossless" (layers), "codes" (of them) that were compared; "fallbacks", name
+            -> type; "errors", name -> figures of tensors that were rounded.
     Raises
         UsageError: a grid that the type does not hold, or a model that is more than weights.
-        FileError: a malformed model, or a tokenizer that a GGUF file cannot say.
+        FileError: a malformed model; a tokenizer that a GGUF file cannot say; a file that is not what was meant.
     """
-    target, checkpoint = output.check_paths(model, out, overwrite, file=True), open_checkpoint(model)
-    _check_model(checkpoint, kind, requantize)
-    check_inputs(checkpoint)
-    config = checkpoint.config
-    plan = plan_gguf(llama_tensors(config), kind, config, _floats(checkpoint))
-    header, spans = gguf_header_bytes(_metadata(checkpoint, kind.upper(), pre), [one[1:4] for one in plan])
-    needed = -(-sum(spans[-1]) // 32) * 32
-    with output.claim(target) as room, output.disk_errors(target, needed):
-        output.check_space(room, target, needed)
-        output.clear(room)
-        path = os.path.join(room, "model")
-        try:
-            with output.allocated(path, needed) as file:
-                output.write(file, header, 0)
-                kept, errors = _write(file, checkpoint, engine, list(zip(plan, spans, strict=True)), requantize)
-                os.fsync(file)
-            back = open_gguf(path)
-            codes = sum(check_kept(back, one, checkpoint, engine) for one in kept)
-        except BaseException:
-            output.discard(room)
-            raise
-        output.publish(room, target, overwrite)
+    output.check_paths(model, out, resume or overwrite, file=True)
+    checkpoint = open_checkpoint(model)
+    _refuse_inputs(checkpoint)
+    plan = plan_gguf(checkpoint, kind, engine, requantize)
+    metadata, (digests, _) = _metadata(checkpoint, kind.upper(), pre), check_inputs(checkpoint, engine)
+    options = {"to": "gguf", "type": kind, "pre": pre, "requantize": requantize, "name": _name(checkpoint)}
+    record = {"command": "export", "version": __version__, "options": options, "inputs": digests, "seed": None}
+    header, places = gguf_header_bytes(metadata | {RUN: Value("str", canonical(record))}, [one[1:4] for one in plan])
+    needed = padded(sum(places[-1]), 32)
+    if needed > WORTH_SAYING:
+        say(f"at most {size(_memory_bound(plan))} of memory and {size(needed)} of disk are needed")
+    with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
+        if begun is not None:
+            spans = {one.name: (start, start + count) for one, (start, count) in zip(plan, places, strict=True)}
+            pieces = functools.partial(_pieces, {one.name: one for one in plan}, checkpoint, engine)
+            try:
+                write_tensors(begun, needed, [(0, header)], spans, pieces, "writing")
+            except RefqError:
+                output.discard(begun.room)
+                raise
+        report = _compared(open_gguf(out if begun is None else begun.model), plan, checkpoint, engine)
     fallbacks = {one.name: one.kind for one in plan if one.fallback}
-    counts = {"tensors": len(plan), "lossless": len(kept), "codes": codes}
-    return counts | {"fallbacks": fallbacks, "errors": errors}
+    return {"written": begun is not None, "tensors": len(plan), **report, "fallbacks": fallbacks}
 
 
-def _check_model(checkpoint, kind, requantize):
+def _run_of(out):
+    value = open_gguf(out).header.metadata[RUN]
+    return json.loads(str(value.value))
+
+
+def _memory_bound(plan):
+    """Bytes of memory that an export stays below: twelve a weight of the largest tensor, and 300 MB."""
+    return 12 * max(int(np.prod(one.shape)) for one in plan) + 300_000_000
+
+
+def _refuse_inputs(checkpoint):
     transformed = [name for name, scheme in checkpoint.schemes.items() if getattr(scheme, "transform", None)]
     inputs = [name for name, scheme in checkpoint.schemes.items() if getattr(scheme, "inputs", None)]
     if transformed or inputs or checkpoint.config.get("attention_activations"):
@@ -82,14 +97,6 @@ def _check_model(checkpoint, kind, requantize):
         raise UsageError(
             f"{checkpoint.directory}: {name} quantizes or changes its inputs; a GGUF file holds weights alone"
         )
-    if checkpoint.schemes and kind.upper() not in (*BITS, *_FLOATS) and not requantize:
-        raise UsageError(f"the model is quantized, and {kind} rounds anew; --requantize does, and prints the errors")
-
-
-def _floats(checkpoint):
-    """The type of the embedding; F32 where its numbers are made of codes."""
-    found = checkpoint.tensors.get("model.embed_tokens.weight")
-    return found[1].dtype if found else "F32"
 
 
 def _metadata(checkpoint, kind, pre):
@@ -97,10 +104,12 @@ def _metadata(checkpoint, kind, pre):
     raw, config = read_json(path, CEILING, TokenizerError), checkpoint.config
     vocabulary = tokenizer_metadata(raw, config["vocab_size"], pre, path)
     bos, ends = special_ids(checkpoint.directory, config)
-    name = os.path.basename(os.path.abspath(checkpoint.directory))
-    return (
-        model_metadata(config, kind, name) | vocabulary | token_metadata(bos, ends, vocabulary) | _template(checkpoint)
-    )
+    found = model_metadata(config, kind, _name(checkpoint)) | vocabulary | token_metadata(bos, ends, vocabulary)
+    return found | _template(checkpoint)
+
+
+def _name(checkpoint):
+    return os.path.basename(os.path.abspath(checkpoint.directory))
 
 
 def _template(checkpoint):
@@ -109,63 +118,44 @@ def _template(checkpoint):
     return {"tokenizer.chat_template": Value("str", text)} if isinstance(text, str) else {}
 
 
-def _write(file, checkpoint, engine, places, requantize):
-    """Write every tensor; gives those that kept their codes, and figures of the errors of the others."""
-    kept, errors = [], {}
-    with progress(sum(int(np.prod(one.shape)) for one, _ in places), "weights", "writing") as advance:
-        for one, (start, _) in places:
-            layer = (one.source or "").removesuffix(".weight")
-            quantized = layer in checkpoint.schemes
-            data = kept_blocks(checkpoint, one, engine) if quantized and one.kind in BITS else None
-            if data is not None:
-                kept.append(one)
-            elif quantized and one.kind not in _FLOATS and not requantize:
-                rule = f"its grid is none of {one.kind}; --requantize rounds it, and prints the error"
-                raise UsageError(f"layer {layer}: {rule}")
-            else:
-                data, figures = _rounded(checkpoint, one, engine)
-                errors |= {one.source: figures} if figures and figures["max_error"] else {}
-            data = np.ascontiguousarray(data[row_order(one, checkpoint.config)]).view(np.uint8).reshape(-1)
-            output.write(file, data, start)
-            advance(int(np.prod(one.shape)))
-    return kept, errors
-
-
-def _rounded(checkpoint, one, engine):
-    """The rows of a tensor in its type, and figures of the error of linear layers."""
+def _pieces(plan, checkpoint, engine, name):
+    """The arrays that stand for a tensor of the file."""
+    one = plan[name]
     if one.source is None:
-        return rope_factors(checkpoint.config).astype("<f4")[None], None
-    parts, errors = [], []
-    for start, x in _float_rows(checkpoint, one, engine):
-        x = check_finite(x, one.source, checkpoint.directory, start)
-        parts.append(_as(x, one, engine))
-        if one.kind not in ("F32", "BF16") and len(one.shape) == 2:
-            errors.append(sums(x, _back(parts[-1], one, engine)))
-    return np.concatenate(parts), error_figures(errors) if errors else None
-
-
-def _float_rows(checkpoint, one, engine):
-    layer = one.source.removesuffix(".weight")
-    if layer in checkpoint.schemes and one.source.endswith(".weight"):
-        yield from weight_rows(checkpoint, layer, one.shape, engine)
-        return
-    for start, stop in row_chunks(one.shape):
-        yield start, checkpoint.read_rows(one.source, start, stop).astype(np.float32)
+        yield rope_factors(checkpoint.config).astype("<f4")
+    elif one.kept:
+        grid = read_grid(checkpoint, one.layer, one.shape, engine)
+        yield from in_file_order(one, kept_blocks(grid, one.kind, engine), checkpoint.config)
+    else:
+        rows = (_as(x, one, engine) for x in float_rows(checkpoint, one.source, one.shape, engine))
+        yield from in_file_order(one, rows, checkpoint.config)
 
 
 def _as(x, one, engine):
     if one.kind == "BF16":  # the embedding as it is stored: nothing is rounded
         return (x.view(np.uint32) >> np.uint32(16)).astype("<u2")
-    if one.kind not in _FLOATS:
+    if one.kind not in FLOATS:
         return getattr(engine, f"encode_{one.kind.lower()}")(x)
     with np.errstate(over="ignore"):
-        half = x.astype(_FLOATS[one.kind])
+        half = x.astype(FLOATS[one.kind])
     if not np.isfinite(half).all():
         raise UsageError(f"{one.source} has numbers beyond {one.kind}; f32 holds them")
     return half
 
 
-def _back(packed, one, engine):
-    if one.kind in _FLOATS:
-        return packed.astype(np.float32)
-    return getattr(engine, f"decode_{one.kind.lower()}")(packed)
+def _compared(file, plan, checkpoint, engine):
+    """Read a file back: codes that were kept must be the same ones; of what was rounded, how far it is."""
+    report, total = {"lossless": 0, "codes": 0, "errors": {}}, sum(int(np.prod(one.shape)) for one in plan)
+    with progress(total, "weights", "comparing") as advance:
+        for one in plan:
+            if one.kept:
+                grid = read_grid(checkpoint, one.layer, one.shape, engine)
+                report["codes"] += check_kept(file, one, grid, checkpoint.config, engine)
+                report["lossless"] += 1
+            elif one.kind not in ("F32", "BF16"):
+                back = read_tensor(file, one.source, checkpoint.config, engine)
+                rows = zip(row_chunks(one.shape), float_rows(checkpoint, one.source, one.shape, engine), strict=True)
+                figures = error_figures([sums(x, back[slice(*chunk)]) for chunk, x in rows])
+                report["errors"] |= {one.source: figures} if figures["max_error"] else {}
+            advance(int(np.prod(one.shape)))
+    return report

@@ -1,4 +1,4 @@
-"""Bytes of a tensor in the file that is written: they are believed only by their digest."""
+"""The bytes of tensors in a file that is written: those of a killed run are believed only by their digest."""
 
 import hashlib
 import os
@@ -6,6 +6,8 @@ import os
 import numpy as np
 
 from refq.jobs import output
+from refq.jobs.journal import append, open_journal
+from refq.jobs.progress import progress
 
 _PIECE = 2**22  # bytes read at a time to check a digest
 
@@ -39,3 +41,28 @@ def are_written(file, spans, line):
         for place in range(start, end, _PIECE):
             digest.update(os.pread(file, min(_PIECE, end - place), place))
     return digest.hexdigest() == line["sha256"]
+
+
+def write_tensors(begun, size, fixed, spans, pieces, doing):
+    """Write the one file of a run: every tensor in its place, except those that a killed run had finished.
+
+    Parameters
+        begun: Begun, see refq.jobs.room.
+        size: of the file, in bytes; what nobody writes stays 0.
+        fixed: list of (place, bytes), what lies around the tensors.
+        spans: tensor name -> (start, end).
+        pieces: function of a name; gives the arrays that stand for that tensor.
+        doing: what the progress says.
+    """
+    journal_path, total = os.path.join(begun.room, "journal"), sum(end - start for start, end in spans.values())
+    with output.allocated(begun.model, size) as file, open_journal(journal_path) as journal:
+        for place, data in fixed:
+            output.write(file, data, place)
+        with progress(total, "B", doing) as advance:
+            for name, (start, end) in spans.items():
+                span = {name: (start, end)}
+                if not are_written(file, span, begun.done.get(name)):
+                    digest = write_spans(file, span, ((name, array) for array in pieces(name)))
+                    append(journal, {"tensor": name, "sha256": digest})
+                advance(end - start)
+        os.fsync(file)

@@ -28,9 +28,15 @@ def read_weight(checkpoint, layer, shape, engine):
     grid = read_grid(checkpoint, layer, shape, engine)
     if grid.bias is not None:
         return _tabled(grid, shape, scheme.bits, engine)
-    packed = np.concatenate([engine.pack_codes(codes, scheme.bits) for codes in _in_chunks(grid, shape)])
-    weight = engine.PackedWeight(packed, grid.scale, grid.zero_point, scheme.bits)
+    weight = packed(grid, engine)
     return weight if grid.order is None else ReassembledInput(weight, in_order(grid.order))
+
+
+def packed(grid, engine):
+    """engine.PackedWeight of a Grid whose columns are in the order of the inputs."""
+    chunks = _in_chunks(grid, (len(grid.scale), grid.columns))
+    codes = np.concatenate([engine.pack_codes(q, grid.bits) for q in chunks])
+    return engine.PackedWeight(codes, grid.scale, grid.zero_point, grid.bits)
 
 
 def _tabled(grid, shape, bits, engine):

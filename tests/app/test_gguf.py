@@ -11,6 +11,7 @@ import refq
 from refq.errors import FormatError, UsageError
 from refq.files.gguf import open_gguf
 from refq.jobs.gguf import load_gguf, open_model, read_tensor
+from refq.jobs.gguf_import import import_gguf
 from refq.jobs.gguf_plan import TYPES
 from refq.jobs.gguf_write import write_gguf
 from refq.jobs.model import load_model
@@ -81,6 +82,28 @@ def test_a_grid_that_the_type_does_not_hold(folder):
     report = write_gguf(folder / "channel", folder / "yes.gguf", refq, "q8_0", requantize=True)
     assert report["lossless"] == 0
     assert len(report["errors"]) == 21
+
+
+def test_minima_of_whole_steps_are_zero_points(folder):
+    """Of a Q4_1 layer whose every minimum is a whole number of steps the codes are kept, of another they are not."""
+    write_gguf(WORLD, folder / "steps.gguf", refq, "q4_1")
+    file = open_gguf(folder / "steps.gguf")
+    info = file.header.tensors["blk.1.attn_k.weight"]
+    blocks = file.rows(info.name, 0, info.shape[0]).reshape(-1, 20)
+    steps = np.random.default_rng(0).integers(0, 16, len(blocks))
+    blocks[:, :4] = np.stack([np.full(len(blocks), 0.125), -0.125 * steps], axis=1).astype("<f2").view(np.uint8)
+    with open(folder / "steps.gguf", "r+b") as raw:
+        raw.seek(info.start)
+        raw.write(blocks.tobytes())
+    report = import_gguf(folder / "steps.gguf", folder / "steps", refq)
+    assert (report["layers"], report["codes"], report["numbers"]) == (1, 32 * len(blocks), 2 * len(blocks))
+    assert len(report["floats"]) == 20
+    (name, weight), *more = [
+        (name, weight) for name, weight in load_model(folder / "steps", refq)[1].items() if isinstance(weight, tuple)
+    ]
+    assert (name, more) == ("model.layers.1.self_attn.k_proj.weight", [])
+    for ours, theirs in zip(weight, load_gguf(folder / "steps.gguf", refq)[1][name], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_nothing_is_replaced_without_a_word(plain):
@@ -157,6 +180,26 @@ def test_options_that_do_not_fit(folder, options, fault):
     assert fault in found.stderr
 
 
+def test_a_file_is_not_requantized_where_it_is_read(plain, folder):
+    found = commands.refq("import", plain, folder / "none", "--requantize")
+    assert found.exit_code == 2
+    assert "--requantize is of directories" in found.stderr
+
+
+FAULTS = [("asym", "q4_0", "it has zero points; Q4_0 has none"), ("asym", "q8_0", "codes of 4 bits; those of Q8_0")]
+FAULTS += [("fine", "q4_0", "groups of 16; Q4_0 holds whole 32s"), ("asym", "q4_1", "a scale or minimum is no number")]
+FAULTS += [("asym", "q4_k", "Q4_K has grids of its own"), ("asym", "q5_0", "Q5_0 has grids of its own")]
+
+
+@pytest.mark.parametrize(("model", "kind", "rule"), FAULTS)
+def test_what_a_type_does_not_hold_is_said_before_anything_is_written(folder, model, kind, rule):
+    if not (folder / model).exists():
+        quantize_model(WORLD, folder / model, refq, Options(4, 16 if model == "fine" else 32, model == "fine"))
+    with pytest.raises(UsageError, match=f"model.layers.0.self_attn.q_proj: .*{rule}"):
+        write_gguf(folder / model, folder / "no.gguf", refq, kind)
+    assert not list(folder.glob(".no*"))
+
+
 @pytest.mark.parametrize("kind", ["f16", "q4_0", "q4_1", "q8_0", "q4_k"])
 def test_import_and_back(folder, kind):
     """What was written, imported and written again is the same; the imported model has the same weights."""
@@ -179,5 +222,5 @@ def test_import_and_back(folder, kind):
         for name, info in there.header.tensors.items():
             rows = int(np.prod(info.shape[:-1]))
             np.testing.assert_array_equal(there.rows(name, 0, rows), back.rows(name, 0, rows))
-        same = [key for key in there.header.metadata if key != "general.name"]
+        same = [key for key in there.header.metadata if key not in ("general.name", "refq.run")]
         assert [back.header.metadata[key] for key in same] == [there.header.metadata[key] for key in same]

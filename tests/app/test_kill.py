@@ -12,7 +12,7 @@ import pytest
 
 import refq as reference
 from refq.files.checkpoint import open_checkpoint
-from refq.jobs import journal, output, shards
+from refq.jobs import journal, output, shards, spans
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app.commands import digests, small, start
@@ -53,7 +53,7 @@ class Failing:
 
 def failing(monkeypatch, number, instead):
     fake = Failing(number, instead)
-    for module in (output, journal, shards):
+    for module in (output, journal, shards, spans):
         monkeypatch.setattr(module, "os", fake)
     return fake
 
@@ -131,9 +131,9 @@ KILLER = """
 import os, signal, sys
 from refq.app.main import main
 from tests.app import test_kill
-from refq.jobs import journal, output, shards
+from refq.jobs import journal, output, shards, spans
 fake = test_kill.Failing(int(sys.argv[1]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-for module in (output, journal, shards):
+for module in (output, journal, shards, spans):
     module.os = fake
 main(sys.argv[2:])
 """
