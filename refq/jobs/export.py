@@ -70,7 +70,7 @@ def export_model(model, out, engine, name, target, requantize=False, resume=Fals
     with opened((model, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
             _write(begun, shards, source, record, stem, config)
-        report = _compared(os.path.abspath(out) if begun is None else begun.model, source)
+        report = compared(open_checkpoint(os.path.abspath(out) if begun is None else begun.model), source)
     why = {layer: one.fault for layer, one in plan.items() if one.fault}
     return {"written": begun is not None, **report, "requantized": _figures(out, why), "why": why}
 
@@ -114,9 +114,14 @@ def _pieces(unit, source, errors):
         errors.append(sums(x, dequantized(new, *chunk, source.engine)))
 
 
-def _compared(directory, source):
-    """Read a written directory back, and refuse it if any code, scale or zero point is another one."""
-    written, counts = open_checkpoint(directory), dict.fromkeys(("layers", "codes", "numbers"), 0)
+def compared(written, source):
+    """Refuse what was written if any code, scale or zero point is another one; gives how many there are.
+
+    Parameters
+        written: Checkpoint of it.
+        source: Exported.
+    """
+    counts = dict.fromkeys(("layers", "codes", "numbers"), 0)
     total = sum(int(np.prod(one.facts.shape)) for one in source.plan.values())
     with progress(total, "codes", "comparing") as advance:
         for layer, one in source.plan.items():

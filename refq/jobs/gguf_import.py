@@ -1,7 +1,5 @@
 """A GGUF file to a model directory: affine blocks keep their codes, other types become the floats they stand for."""
 
-import functools
-import hashlib
 import json
 import os
 from typing import NamedTuple
@@ -20,8 +18,8 @@ from refq.files.shards import weight_files
 from refq.jobs import output
 from refq.jobs.formats import OURS
 from refq.jobs.gguf import open_model, read_blocks, read_tensor
+from refq.jobs.inputs import digest_of
 from refq.jobs.plan import Unit
-from refq.jobs.progress import progress
 from refq.jobs.quantize import write_pretty
 from refq.jobs.read_back import check_layer
 from refq.jobs.room import opened
@@ -71,7 +69,7 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
         "command": "import",
         "version": __version__,
         "options": {},
-        "inputs": {"gguf": _digest(path)},
+        "inputs": {"gguf": digest_of(path)},
         "seed": None,
     }
     shards = plan_shards({weight_files()[0]: [_unit(name, shape, source) for name, shape in shapes.items()]}, record)
@@ -102,15 +100,6 @@ def _planned(file, config, shapes, engine):
 
 def _linear(config):
     return [*linear_names(config), *([] if config["tie_word_embeddings"] else ["lm_head"])]
-
-
-def _digest(path):
-    with open(path, "rb") as file, progress(os.path.getsize(path), "B", "checking") as advance:
-        digest = hashlib.sha256()
-        for piece in iter(functools.partial(file.read, 2**22), b""):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
 
 
 def _unit(name, shape, source):

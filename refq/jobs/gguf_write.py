@@ -67,10 +67,11 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
         say(f"at most {size(_memory_bound(plan))} of memory and {size(needed)} of disk are needed")
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
-            spans = {one.name: (start, start + count) for one, (start, count) in zip(plan, places, strict=True)}
+            named = zip((one.name for one in plan), places, strict=True)
+            spans = {name: {name: (start, start + count)} for name, (start, count) in named}
             pieces = functools.partial(_pieces, {one.name: one for one in plan}, checkpoint, engine)
             try:
-                write_tensors(begun, needed, [(0, header)], spans, pieces, "writing")
+                write_tensors(begun, (begun.model, needed), [(0, header)], spans, pieces, "writing")
             except RefqError:
                 output.discard(begun.room)
                 raise
@@ -119,7 +120,11 @@ def _template(checkpoint):
 
 
 def _pieces(plan, checkpoint, engine, name):
-    """The arrays that stand for a tensor of the file."""
+    """(name, array) of all that stands for a tensor of the file."""
+    yield from ((name, array) for array in _arrays(plan, checkpoint, engine, name))
+
+
+def _arrays(plan, checkpoint, engine, name):
     one = plan[name]
     if one.source is None:
         yield rope_factors(checkpoint.config).astype("<f4")

@@ -58,8 +58,12 @@ def check_inputs(checkpoint, engine=None):
 
 def carried(directory):
     """Names of the files beside the weights that the output has too."""
-    names = sorted(os.listdir(directory))
-    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in CARRIED)]
+    return [name for name in sorted(os.listdir(directory)) if is_carried(name)]
+
+
+def is_carried(name):
+    """Whether a name is that of a file which the output has too."""
+    return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in CARRIED)
 
 
 def read_small(directory, name, digest=None):
@@ -69,6 +73,16 @@ def read_small(directory, name, digest=None):
     if digest not in (None, hashlib.sha256(data).hexdigest()):
         raise CheckpointError(f"{path}: the file has changed since it was checked")
     return data
+
+
+def digest_of(path):
+    """The sha256 of a large file, in hex."""
+    with open(path, "rb") as file, progress(os.path.getsize(path), "B", "checking") as advance:
+        digest = hashlib.sha256()
+        for piece in iter(lambda: file.read(2**22), b""):
+            digest.update(piece)
+            advance(len(piece))
+    return digest.hexdigest()
 
 
 def _check_weights(file, engine, advance, largest):

@@ -6,6 +6,7 @@
 .OUT.partial/blocks/   blocks that are solved, see solved.py, and hidden states before the next one
 .OUT.partial/model     the future OUT, a directory or a file
 .OUT.partial/old/      what OUT was, for the moment between two renames
+.OUT.partial/OUT.data  the weights beside OUT, where it is an ONNX graph
 """
 
 import contextlib
@@ -70,7 +71,7 @@ def claim(out):
 
 def clear(room):
     """Remove what a run left behind, but hold on to the lock."""
-    for name in ("model", "journal", "state", "state.new", "blocks", "old"):
+    for name in set(os.listdir(room)) - {"lock"} if os.path.isdir(room) else ():
         path = os.path.join(room, name)
         shutil.rmtree(path) if os.path.isdir(path) else _unlink(path)
 
@@ -141,10 +142,18 @@ def publish(room, out, replace):
     _sync(os.path.dirname(out))
 
 
+def publish_data(room, out, replace):
+    """Give the weights of the graph `out` their name, before the graph gets its own: it never stands beside others."""
+    data = f"{out}.data"
+    if not replace and (os.path.lexists(out) or os.path.lexists(data)):
+        raise FileError(f"{out} or {data} has appeared meanwhile; what is finished is in {room}")
+    _unlink(out)
+    os.rename(os.path.join(room, os.path.basename(data)), data)
+
+
 def check_space(room, out, needed):
     """Refuse a disk that is too small before any work; what a killed run has taken already counts as free."""
-    parts = [os.path.join(room, name) for name in ("model", "blocks")]
-    taken = [path for part in parts for path in ([part] if os.path.isfile(part) else _within(part))]
+    taken = [os.path.join(top, name) for top, _, names in os.walk(room) if not top.endswith("/old") for name in names]
     needed -= sum(512 * os.stat(path).st_blocks for path in taken)
     free = shutil.disk_usage(room).free
     if free < needed:
@@ -168,10 +177,6 @@ def disk_errors(out, needed):
             raise DiskFull(error.errno, text, out) from error
         error.filename = error.filename or out  # a descriptor has no name
         raise
-
-
-def _within(folder):
-    return [entry.path for entry in os.scandir(folder)] if os.path.isdir(folder) else []
 
 
 def _kind(path):

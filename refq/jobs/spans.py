@@ -43,26 +43,24 @@ def are_written(file, spans, line):
     return digest.hexdigest() == line["sha256"]
 
 
-def write_tensors(begun, size, fixed, spans, pieces, doing):
-    """Write the one file of a run: every tensor in its place, except those that a killed run had finished.
+def write_tensors(begun, where, fixed, spans, pieces, doing):
+    """Write a file of a run: every tensor in its place, except those that a killed run had finished.
 
     Parameters
         begun: Begun, see refq.jobs.room.
-        size: of the file, in bytes; what nobody writes stays 0.
+        where: (path, bytes) of the file; what nobody writes stays 0.
         fixed: list of (place, bytes), what lies around the tensors.
-        spans: tensor name -> (start, end).
-        pieces: function of a name; gives the arrays that stand for that tensor.
+        spans: tensor name -> {part: (start, end)}.
+        pieces: function of a name; gives (part, array) of all that stands for that tensor.
         doing: what the progress says.
     """
-    journal_path, total = os.path.join(begun.room, "journal"), sum(end - start for start, end in spans.values())
-    with output.allocated(begun.model, size) as file, open_journal(journal_path) as journal:
+    sizes = {name: sum(end - start for start, end in parts.values()) for name, parts in spans.items()}
+    with output.allocated(*where) as file, open_journal(os.path.join(begun.room, "journal")) as journal:
         for place, data in fixed:
             output.write(file, data, place)
-        with progress(total, "B", doing) as advance:
-            for name, (start, end) in spans.items():
-                span = {name: (start, end)}
-                if not are_written(file, span, begun.done.get(name)):
-                    digest = write_spans(file, span, ((name, array) for array in pieces(name)))
-                    append(journal, {"tensor": name, "sha256": digest})
-                advance(end - start)
+        with progress(sum(sizes.values()), "B", doing) as advance:
+            for name, parts in spans.items():
+                if not are_written(file, parts, begun.done.get(name)):
+                    append(journal, {"tensor": name, "sha256": write_spans(file, parts, pieces(name))})
+                advance(sizes[name])
         os.fsync(file)
