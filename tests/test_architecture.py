@@ -22,7 +22,7 @@ ORDER = [
 MATH = {"numpy", "math"}
 ALLOWED = {  # what a room outside the math may import beside the standard library
     "world": set(),
-    "files": {"numpy", "ml_dtypes", "tokenizers"},
+    "files": {"numpy", "ml_dtypes", "tokenizers", "onnx"},  # the last: the onnx extra, lazily
     "jobs": {"numpy", "threadpoolctl", "tqdm", "ml_dtypes", "distributed"},  # the last where a sweep has a cluster
     "app": {"numpy", "click", "threadpoolctl", "matplotlib", "jinja2"},  # the last two: the report extra, lazily
 }

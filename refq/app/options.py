@@ -4,22 +4,22 @@ import os
 
 import click
 
-from refq.files.gguf import is_gguf
 from refq.jobs.plan import FALLBACKS, RANGES
 
 LARGEST = 2.0**128 - 2.0**104  # of float32
 
 
 class ModelDirectory(click.Path):
-    """A directory that exists; where `files` says so, also a GGUF file."""
+    """A directory that exists, or a file whose name has one of some endings."""
 
-    def __init__(self, files=False):
-        super().__init__(exists=True, file_okay=files)
-        self.files = files
+    def __init__(self, *endings):
+        super().__init__(exists=True, file_okay=bool(endings))
+        self.endings = endings
 
     def convert(self, value, param, ctx):
-        if os.path.isfile(value) and not (self.files and is_gguf(value)):
-            self.fail(f"it must be a model directory{self.files * ' or a .gguf file'}; {value!r} is a file", param, ctx)
+        if os.path.isfile(value) and not value.lower().endswith(self.endings):
+            files = f" or a {' or '.join(self.endings)} file" if self.endings else ""
+            self.fail(f"it must be a model directory{files}; {value!r} is a file", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -89,7 +89,7 @@ def rule(text):
 COUNT, FILE, DIRECTORY = click.IntRange(min=1), click.Path(exists=True, dir_okay=False), ModelDirectory()
 
 model = click.argument("model", type=DIRECTORY)
-MODEL = ModelDirectory(files=True)
+MODEL = ModelDirectory(".gguf")
 readable_model = click.argument("model", type=MODEL)
 engine = click.option(
     "--engine", type=click.Choice(["fast", "reference"]), default="fast", show_default=True, help="Who computes."

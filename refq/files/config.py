@@ -41,7 +41,11 @@ def read_config(path):
     Raises
         CheckpointError: a value of the wrong type or size, a contradiction, or a setting that is not supported.
     """
-    raw = read_json(path, CEILING, CheckpointError)
+    return parse_config(read_json(path, CEILING, CheckpointError), path)
+
+
+def parse_config(raw, path):
+    """The dict of read_config, of the object in a config.json; `path` is how messages call it."""
     family = _family(raw, path)
     raw = _DEFAULTS[family] | raw
     _refuse_unsupported(raw, family, path)

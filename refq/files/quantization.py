@@ -1,13 +1,19 @@
 """The formats of quantized layers, told apart by `quant_method`: what all other files ask about any of them."""
 
 from refq.errors import FormatError
-from refq.files import awq, codebook, compressed_tensors, gptq, mlx, reassembled
+from refq.files import awq, codebook, compressed_tensors, gptq, matmul_nbits, mlx, reassembled
 from refq.files.reassembled import Attention
 from refq.files.shards import STEM
 from refq.files.strict import shown
 
 _BY_METHOD = {form.METHOD: form for form in (codebook, reassembled, gptq, awq, mlx)}
-_BY_SCHEME = {codebook.Codebooks: codebook, gptq.Gptq: gptq, awq.Awq: awq, mlx.Mlx: mlx}
+_BY_SCHEME = {
+    codebook.Codebooks: codebook,
+    gptq.Gptq: gptq,
+    awq.Awq: awq,
+    mlx.Mlx: mlx,
+    matmul_nbits.Nbits: matmul_nbits,
+}
 # formats whose tensors say which layers are quantized
 _MARKS = {kind: form.MARK for kind, form in _BY_SCHEME.items() if form is not codebook}
 

@@ -72,6 +72,11 @@ def read_json(path, ceiling, error):
         text = raw.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise error(f"{path}: byte {problem.start} is not UTF-8") from None
+    return parse_object(text, path, error)
+
+
+def parse_object(text, path, error):
+    """The object that is all of a JSON text; see `parse_json`."""
     if text.count("[") + text.count("{") > CONTAINERS:
         raise error(f"{path}: it has more than {CONTAINERS} JSON arrays and objects")
     value = parse_json(text, path, error)

@@ -8,6 +8,7 @@ from refq.errors import CheckpointError, FormatError
 from refq.files.awq import Awq
 from refq.files.checkpoint import check_finite
 from refq.files.gptq import Gptq
+from refq.files.matmul_nbits import Nbits
 from refq.files.mlx import Mlx
 from refq.files.reassembled import stored_shape
 from refq.files.safetensors import as_float32
@@ -43,7 +44,7 @@ def read_grid(checkpoint, layer, shape, engine):
         FileError: a scale that is not finite or is 0, a bit after the last code, inputs that are not in equal groups.
     """
     scheme = checkpoint.schemes[layer]
-    read = {Gptq: _gptq, Awq: _awq, Mlx: _mlx}.get(type(scheme), _compressed_tensors)
+    read = {Gptq: _gptq, Awq: _awq, Mlx: _mlx, Nbits: _nbits}.get(type(scheme), _compressed_tensors)
     return read(checkpoint, layer, stored_shape(shape, scheme), engine)
 
 
@@ -122,6 +123,22 @@ def _mlx(checkpoint, layer, shape, engine):
     whole = (np.abs(steps) <= LARGEST).all() and (-steps * scale.astype(np.float64) == bias).all()
     zero_point = (steps - 2 ** (bits - 1)).astype(np.int32) if whole else np.zeros(scale.shape, np.int32)
     return Grid(scale, zero_point, codes, shape[1], bits, None, None if whole else bias)
+
+
+def _nbits(checkpoint, layer, shape, engine):
+    scheme, name = checkpoint.schemes[layer], f"{layer}.weight_zero_points"
+    scale, bits = _scale(checkpoint, f"{layer}.weight_scales"), scheme.bits
+    zero_point = np.zeros(scale.shape, np.int32)
+    if not scheme.symmetric:
+        zero_point = engine.unpack_matmul_nbits_zeros(checkpoint.read(name), bits, scale.shape[1])
+    if scheme.group_size is None:  # all blocks of a row have the same
+        scale, zero_point = scale[:, :1].copy(), zero_point[:, :1].copy()
+
+    def codes(start, stop):
+        packed = checkpoint.read_rows(f"{layer}.weight_Q{bits}", start, stop)
+        return engine.unpack_matmul_nbits(packed, bits, shape[1])
+
+    return Grid(scale, zero_point, codes, shape[1], bits)
 
 
 def _scale(checkpoint, name):
