@@ -22,13 +22,12 @@ import refq_fast
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 from refq_fast.kernel import parallel
-from refq_fast.simd import LANES, load_words
+from refq_fast.simd import LANES, load_words, store
 from refq_fast.simd_integers import (
     HAS_DOTS,
     add_dots,
     splat_word,
     store_rows,
-    store_words,
     zero_integers,
     zero_words,
 )
@@ -135,7 +134,7 @@ def _read(x, sums):
         for at in range(piece * share, (piece + 1) * share, 4 * LANES):
             a, b = a + load_words(x, at), b + load_words(x, at + LANES)
             c, d = c + load_words(x, at + 2 * LANES), d + load_words(x, at + 3 * LANES)
-        store_words(sums[piece], 0, (a + b) + (c + d))
+        store(sums[piece], 0, (a + b) + (c + d))
 
 
 @parallel

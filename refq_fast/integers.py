@@ -17,7 +17,7 @@ from refq_fast.blocks import PART
 from refq_fast.grids.pack import pack_codes, unpack_codes
 from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.one_row import ONES, of_codes, to_codes
-from refq_fast.simd import LANES, load_floats, load_words
+from refq_fast.simd import LANES, load_floats, load_words, store
 from refq_fast.simd_integers import (
     add_dots,
     add_pairs,
@@ -28,7 +28,6 @@ from refq_fast.simd_integers import (
     scaled,
     splat_word,
     store_rows,
-    store_words,
     zero_integers,
     zero_reals,
     zero_words,
@@ -187,7 +186,7 @@ def _pair_up(shape, codes, zero_point, pairs):
             total = dots(total, u, ONES)
         c = load_integers(zero_point, group * LANES)
         total = total - c * splat_word(np.int32((last - first) * 32 // bits))
-        store_words(pairs, at * LANES, (total << 16) + (c & 0xFFFF))
+        store(pairs, at * LANES, (total << 16) + (c & 0xFFFF))
 
 
 @inlined

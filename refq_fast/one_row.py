@@ -29,7 +29,6 @@ from refq_fast.simd_integers import (
     rint,
     splat_word,
     store_even_odd,
-    store_words,
     to_words,
     zero_words,
 )
@@ -50,7 +49,7 @@ def to_codes(x, bits, symmetric, words, sums):
     q, whole, low, high = np.empty(len(x), np.int32), len(x) // LANES * LANES, splat(grid[0]), splat(grid[1])
     for at in range(0, whole, LANES):
         value = maximum(rint(load_floats(x, at) / splat(step)) + splat(zero), low)
-        store_words(q, at, to_words(where(value, high, value, high)))
+        store(q, at, to_words(where(value, high, value, high)))
     for at in range(whole, len(x)):
         q[at] = np.int32(min(max(np.rint(x[at] / step) + zero, grid[0]), grid[1]))
     laid_out(q, np.int32(zero), words, sums)

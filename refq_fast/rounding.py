@@ -11,12 +11,11 @@ from refq_fast.grids.pack import pack_row
 from refq_fast.kernel import serial
 from refq_fast.ranges.minmax import ends
 from refq_fast.ranges.mse import grid, rule
-from refq_fast.simd import LANES, load_floats, maximum, splat, store
+from refq_fast.simd import LANES, load_floats, maximum, minimum, splat, store
 from refq_fast.simd_groups import (
     add_squares,
     largest,
     magnitude,
-    minimum,
     store_codes,
     total,
     zero_doubles,

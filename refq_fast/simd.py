@@ -71,10 +71,10 @@ def load_floats(context, array, index):
 
 @intrinsic
 def store(context, array, index, value):
-    """array[index : index + LANES] = value."""
+    """array[index : index + LANES] = value, of a flat array of 32-bit elements."""
 
     def generate(context, builder, signature, args):
-        _store(builder, args[2], pointer(context, builder, signature, args))
+        store_at(builder, args[2], pointer(context, builder, signature, args))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
@@ -101,7 +101,7 @@ def store_block(context, array, index, step, value):
     def generate(context, builder, signature, args):
         at = pointer(context, builder, signature, args)
         for row in range(ROWS):
-            _store(builder, builder.extract_value(args[3], row), at)
+            store_at(builder, builder.extract_value(args[3], row), at)
             at = builder.gep(at, [args[2]])
         return context.get_dummy_value()
 
@@ -119,7 +119,7 @@ def turn(context, x, index, step, y, place, stride):
             rows.append(vector_at(builder, at, _F32))
             at = builder.gep(at, [args[2]])
         for row in _turned(builder, rows):
-            _store(builder, row, to)
+            store_at(builder, row, to)
             to = builder.gep(to, [args[5]])
         return context.get_dummy_value()
 
@@ -152,6 +152,16 @@ def maximum(context, a, b):
 
     def generate(context, builder, signature, args):
         return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return floats(floats, floats), generate
+
+
+@intrinsic
+def minimum(context, a, b):
+    """The smaller of a and b; b where either is NaN."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<", *args), *args)
 
     return floats(floats, floats), generate
 
@@ -279,19 +289,30 @@ def vector_at(builder, at, element):
     return value
 
 
-def _store(builder, value, at):
-    builder.store(value, builder.bitcast(at, floats.llvm.as_pointer())).align = 1
+def store_at(builder, value, at):
+    builder.store(value, builder.bitcast(at, value.type.as_pointer())).align = 1
+
+
+def call(builder, name, kind, *args, **options):
+    """What LLVM's own function of this name gives, of type `kind`."""
+    shape = ir.FunctionType(kind, [value.type for value in args])
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, shape, name), args, **options)
+
+
+def exchanged(builder, a, b, half):
+    """The square of four blocks of `half` lanes, a above b, turned; so for every such square of two vectors."""
+    kind = ir.VectorType(_I32, LANES)
+    low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
+    high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
+    return (builder.shuffle_vector(a, b, ir.Constant(kind, mask)) for mask in (low, high))
 
 
 def _turned(builder, rows):
     """The square of vectors turned: blocks off the diagonal change places, then so inside of each, down to numbers."""
-    kind, half = ir.VectorType(_I32, LANES), LANES // 2
+    half = LANES // 2
     while half:
-        low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
-        high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
         for i in (i for i in range(LANES) if not i & half):
-            pair = rows[i], rows[i + half]
-            rows[i], rows[i + half] = (builder.shuffle_vector(*pair, ir.Constant(kind, mask)) for mask in (low, high))
+            rows[i], rows[i + half] = exchanged(builder, rows[i], rows[i + half], half)
         half //= 2
     return rows
 
@@ -303,9 +324,7 @@ def broadcast(builder, number, vector):
 
 
 def _fma(builder, a, b, c):
-    name = f"llvm.fmuladd.v{LANES}f32"
-    kind = ir.FunctionType(floats.llvm, [floats.llvm] * 3)
-    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), [a, b, c])
+    return call(builder, f"llvm.fmuladd.v{LANES}f32", floats.llvm, a, b, c)
 
 
 def _fma_rows(builder, sums, a, factors):

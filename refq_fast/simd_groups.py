@@ -4,21 +4,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, Vector, floats, pointer, vector_at
+from refq_fast.simd import LANES, Vector, call, exchanged, floats, pointer, store_at, vector_at
 
 _I32 = ir.IntType(32)
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
 doubles = Vector(types.float64, ir.DoubleType())
-
-
-@intrinsic
-def minimum(context, a, b):
-    """The smaller of a and b; b where either is NaN."""
-
-    def generate(context, builder, signature, args):
-        return builder.select(builder.fcmp_ordered("<", *args), *args)
-
-    return floats(floats, floats), generate
 
 
 @intrinsic
@@ -100,8 +90,7 @@ def magnitude(context, value):
     """|value| in each lane."""
 
     def generate(context, builder, signature, args):
-        name, kind = f"llvm.fabs.v{LANES}f32", ir.FunctionType(floats.llvm, [floats.llvm])
-        return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), args)
+        return call(builder, f"llvm.fabs.v{LANES}f32", floats.llvm, *args)
 
     return floats(floats), generate
 
@@ -112,8 +101,7 @@ def store_codes(context, array, index, value):
 
     def generate(context, builder, signature, args):
         codes = builder.trunc(builder.fptosi(args[2], ir.VectorType(_I32, LANES)), _BYTES)
-        at = builder.bitcast(pointer(context, builder, signature, args), _BYTES.as_pointer())
-        builder.store(codes, at).align = 1
+        store_at(builder, codes, pointer(context, builder, signature, args))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
@@ -122,19 +110,14 @@ def store_codes(context, array, index, value):
 def _of_each(builder, order, at):
     """Rows are folded in pairs until one is left: each step halves the lanes that belong to a row."""
     rows = [vector_at(builder, builder.gep(at, [_I32(i * LANES)]), ir.FloatType()) for i in range(LANES)]
-    kind, half = ir.VectorType(_I32, LANES), LANES // 2
+    half = LANES // 2
     while half:
-        low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
-        high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
         for i in range(half):
-            pair = rows[i], rows[i + half]
-            a, b = (builder.shuffle_vector(*pair, ir.Constant(kind, mask)) for mask in (low, high))
+            a, b = exchanged(builder, rows[i], rows[i + half], half)
             rows[i] = builder.select(builder.fcmp_ordered(order, a, b), a, b)
         half //= 2
     return rows[0]
 
 
 def _reduced(builder, how, value):
-    name, kind = f"llvm.vector.reduce.{how}.v{LANES}f32", ir.FunctionType(ir.FloatType(), [floats.llvm])
-    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    return builder.call(function, [value], fastmath=["nnan", "nsz"])
+    return call(builder, f"llvm.vector.reduce.{how}.v{LANES}f32", ir.FloatType(), value, fastmath=["nnan", "nsz"])

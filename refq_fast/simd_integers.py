@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, broadcast, floats, has, pointer, vector_at, words
+from refq_fast.simd import LANES, broadcast, call, floats, has, pointer, store_at, vector_at, words
 
 I8, I32, PAIRS = ir.IntType(8), ir.IntType(32), ir.VectorType(ir.IntType(16), 2 * LANES)
 HAS_DOTS = has("avx512vnni") and (LANES == 16 or has("avx512vl")) or LANES == 8 and has("avxvnni")
@@ -60,8 +60,7 @@ def rint(context, value):
     """The nearest integers of floats, ties to the even ones, as floats."""
 
     def generate(context, builder, signature, args):
-        name, kind = f"llvm.rint.v{LANES}f32", ir.FunctionType(floats.llvm, [floats.llvm])
-        return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), args)
+        return call(builder, f"llvm.rint.v{LANES}f32", floats.llvm, *args)
 
     return floats(floats), generate
 
@@ -84,20 +83,7 @@ def store_even_odd(context, array, index, value):
         lanes = [first + i for first in range(0, LANES, 8) for i in (0, 2, 4, 6, 1, 3, 5, 7)]
         least = builder.trunc(args[2], ir.VectorType(I8, LANES))
         turned = builder.shuffle_vector(least, least, ir.Constant(ir.VectorType(I32, LANES), lanes))
-        at = builder.bitcast(pointer(context, builder, signature, args), turned.type.as_pointer())
-        builder.store(turned, at).align = 1
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, value), generate
-
-
-@intrinsic
-def store_words(context, array, index, value):
-    """array[index : index + LANES] = value, of a flat array of 32-bit integers."""
-
-    def generate(context, builder, signature, args):
-        at = builder.bitcast(pointer(context, builder, signature, args), words.llvm.as_pointer())
-        builder.store(args[2], at).align = 1
+        store_at(builder, turned, pointer(context, builder, signature, args))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
@@ -109,9 +95,7 @@ def prefetch(context, array, index):
 
     def generate(context, builder, signature, args):
         at = builder.bitcast(pointer(context, builder, signature, args), I8.as_pointer())
-        name, kind = "llvm.prefetch.p0i8", ir.FunctionType(ir.VoidType(), [at.type, I32, I32, I32])
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        builder.call(function, [at, I32(0), I32(3), I32(1)])
+        call(builder, "llvm.prefetch.p0i8", ir.VoidType(), at, I32(0), I32(3), I32(1))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
@@ -202,8 +186,7 @@ def store_rows(context, array, index, step, rows):
     def generate(context, builder, signature, args):
         at = pointer(context, builder, signature, args)
         for row in range(rows.count):
-            value = builder.extract_value(args[3], row)
-            builder.store(value, builder.bitcast(at, value.type.as_pointer())).align = 1
+            store_at(builder, builder.extract_value(args[3], row), at)
             at = builder.gep(at, [args[2]])
         return context.get_dummy_value()
 
@@ -234,9 +217,7 @@ def _pairs(builder, sums, a, b):
 
 
 def _dot_instruction(builder, instruction, *vectors):
-    name = f"llvm.x86.avx512.{instruction}.{32 * LANES}"
-    kind = ir.FunctionType(words.llvm, [words.llvm] * 3)
-    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, kind, name), vectors)
+    return call(builder, f"llvm.x86.avx512.{instruction}.{32 * LANES}", words.llvm, *vectors)
 
 
 def _sums_of_pairs(builder, a, b):

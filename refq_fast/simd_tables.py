@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, floats, pointer, vector_at, words
+from refq_fast.simd import LANES, call, floats, pointer, vector_at, words
 
 I32, F32 = ir.IntType(32), ir.FloatType()
 
@@ -16,9 +16,7 @@ def entries(context, table, index, value):
     def generate(context, builder, signature, args):
         at = pointer(context, builder, signature, args)
         if LANES == 16:
-            name, kind = "llvm.x86.avx512.permvar.sf.512", ir.FunctionType(floats.llvm, [floats.llvm, words.llvm])
-            permute = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            return builder.call(permute, [vector_at(builder, at, F32), args[2]])
+            return call(builder, "llvm.x86.avx512.permvar.sf.512", floats.llvm, vector_at(builder, at, F32), args[2])
         found = ir.Constant(floats.llvm, ir.Undefined)
         for lane in range(LANES):
             place = builder.and_(builder.extract_element(args[2], I32(lane)), I32(15))
