@@ -7,6 +7,10 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+import refq
+from refq.jobs.gguf_write import write_gguf
+from tests.files.gguf_files import WORLD
+
 settings.register_profile(
     "refq", derandomize=True, deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), print_blob=True
 )
@@ -33,3 +37,11 @@ def data():
     if missing:
         pytest.fail(f"REFQ_TEST_DATA={folder} has no {', '.join(missing)}; see CONTRIBUTING.md for what belongs there")
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """The model of the package as a GGUF file of floats."""
+    path = tmp_path_factory.mktemp("plain") / "f32.gguf"
+    write_gguf(WORLD, path, refq, "f32")
+    return path

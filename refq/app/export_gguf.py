@@ -1,4 +1,4 @@
-"""GGUF files: refq export --to gguf, and refq import of one."""
+"""GGUF files: refq export and quantize --to gguf, and refq import of one."""
 
 import functools
 
@@ -8,6 +8,7 @@ from refq.app import engine as engines
 from refq.app.report import ending, report
 from refq.app.table import table
 from refq.errors import UsageError
+from refq.files.checkpoint import open_checkpoint
 from refq.jobs.gguf_plan import TYPES
 
 kind = click.option("--type", "kind", type=click.Choice(TYPES), help="Of the linear layers of a GGUF file.")
@@ -27,6 +28,13 @@ def write(model, out, engine, threads, asked, as_json):
     from refq.jobs.gguf_write import write_gguf
 
     report(out, functools.partial(write_gguf, model, out, engines.load(engine, threads), *asked), _text, as_json)
+
+
+def quantize(model, out, engine, threads, asked, as_json):
+    """Write a float model as a GGUF file: what export does with it."""
+    if open_checkpoint(model).schemes:
+        raise UsageError(f"{model}: the model is quantized already; `refq export` writes it as GGUF")
+    write(model, out, engine, threads, asked, as_json)
 
 
 def read(path, out, engine, threads, asked, as_json):

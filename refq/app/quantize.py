@@ -5,7 +5,7 @@ import time
 
 import click
 
-from refq.app import calibrated, options, schemes
+from refq.app import calibrated, export_gguf, options, schemes
 from refq.app import engine as engines
 from refq.app.signals import resumable
 from refq.app.table import by_kind, table
@@ -18,6 +18,7 @@ from refq.jobs.progress import size
 from refq.jobs.quantize import plan_model, quantize_model
 
 WORST = 5
+SHARED = {"--engine", "--threads", "--resume", "--overwrite", "--json", "--debug"}  # by all that quantize
 
 
 @click.command("quantize")
@@ -46,6 +47,9 @@ WORST = 5
     help="Layers that stay float: a shell pattern for the whole name of a layer or its last parts: down_proj, "
     "model.layers.0.*; repeats.",
 )
+@click.option("--to", "name", type=click.Choice(["gguf"]), help="A GGUF file OUT, rounded as llama.cpp does.")
+@export_gguf.kind
+@export_gguf.pre
 @options.engine
 @options.threads
 @options.resume
@@ -63,6 +67,7 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
     after the other. Codebooks, and what quantizes or alters activations, are in formats of our own that refq alone
     reads. With --compare there is no OUT: that is a quick look at what rounding and codebooks make of the weights, in
     memory; `refq compare` quantizes with any methods, calibrated ones and activations too, and scores what they wrote.
+    With --to gguf OUT is a file for llama.cpp, as `refq export` writes it of the same MODEL.
     """
     started, given = time.monotonic(), _given()
     alone = {name: settings.pop(name) for name in ("compare", "text", "tokens")}
@@ -71,6 +76,12 @@ def command(model, out, engine, threads, resume, overwrite, dry_run, as_json, **
         schemes.run(model, engines.load(engine, threads), settings | alone, given, as_json)
         return
     _check(out, settings, given)
+    to = settings.pop("name"), settings.pop("kind"), settings.pop("pre")
+    export_gguf.check_options(*to)
+    if to[0]:
+        _refuse("--to gguf", given - SHARED - {"--to", "--type", "--gguf-pre"})
+        export_gguf.quantize(model, out, engine, threads, (*to[1:], False, resume, overwrite), as_json)
+        return
     asked = calibrated.asked(settings, given, (resume, overwrite))
     chosen = Options(range=settings.pop("rule"), **settings)
     if dry_run:

@@ -1,7 +1,6 @@
 """A GGUF file written by us and read by every verb that reads a model."""
 
 import json
-import pathlib
 import shutil
 
 import numpy as np
@@ -18,19 +17,12 @@ from refq.jobs.model import load_model
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app import commands
-
-WORLD = pathlib.Path(refq.__file__).parent / "world" / "model"
+from tests.files.gguf_files import WORLD
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("gguf")
-
-
-@pytest.fixture(scope="module")
-def plain(folder):
-    write_gguf(WORLD, folder / "f32.gguf", refq, "f32")
-    return folder / "f32.gguf"
 
 
 def test_floats_come_back(plain):
@@ -164,6 +156,40 @@ def test_export_writes_one(folder):
     assert "model.layers.2.mlp.down_proj.weight" in found.stdout
     assert commands.refq(*asked).exit_code == 2
     assert json.loads(commands.refq(*asked, "--overwrite", "--json").stdout)["tensors"] == 29
+
+
+def test_quantize_writes_what_export_does(folder):
+    asked = "--to", "gguf", "--type", "q4_k", "--engine", "reference"
+    for verb in ("quantize", "export"):
+        found = commands.refq(verb, WORLD, folder / f"{verb}.gguf", *asked)
+        assert found.exit_code == 0, found.stderr
+    assert (folder / "quantize.gguf").read_bytes() == (folder / "export.gguf").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (("--to", "gguf"), "--to gguf needs --type"),
+        (("--type", "q4_0"), "--type is an option of --to gguf"),
+        (("--to", "gguf", "--type", "q4_0", "--bits", 4, "--range", "mse"), "does not go with --bits, --range"),
+        (("--to", "gguf", "--type", "q4_0", "--dry-run"), "does not go with --dry-run"),
+        (("--to", "gguf", "--type", "q4_0", "--method", "gptq"), "does not go with --method"),
+        (("--compare", "--to", "gguf"), "--compare does not go with --to"),
+    ],
+)
+def test_options_of_quantize_that_do_not_fit(folder, options, fault):
+    out = () if options[0] == "--compare" else (folder / "none.gguf",)
+    found = commands.refq("quantize", WORLD, *out, *options)
+    assert found.exit_code == 2
+    assert fault in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_quantize_takes_floats_alone(folder):
+    quantize_model(WORLD, folder / "low", refq, Options())
+    found = commands.refq("quantize", folder / "low", folder / "none.gguf", "--to", "gguf", "--type", "q4_0")
+    assert found.exit_code == 2
+    assert "is quantized already; `refq export` writes it as GGUF" in found.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
-"""A small GGUF model for the tests: its parts, to be changed before they are written."""
+"""A small GGUF model for the tests: its parts, to be changed before they are written; and the model of the package."""
+
+import pathlib
 
 import numpy as np
 
+import refq.world
 from refq.files.checkpoint import llama_tensors
 from refq.files.gguf import gguf_header_bytes
 from refq.files.gguf_metadata import model_metadata, token_metadata
@@ -9,6 +12,7 @@ from refq.files.gguf_model import gguf_name
 from refq.files.gguf_types import TENSOR_TYPES, byte_count
 from refq.files.gguf_vocabulary import tokenizer_metadata
 
+WORLD = pathlib.Path(refq.world.__file__).parent / "model"
 PIECES = ["\u2581", "a", "b", "ab", "\u2581a", "\u2581ab", "c", "abc"]
 MERGES = [("a", "b"), ("\u2581", "a"), ("\u2581", "ab"), ("\u2581a", "b"), ("ab", "c")]
 CONFIG = {"model_type": "llama", "vocab_size": 267, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}

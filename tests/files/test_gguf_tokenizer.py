@@ -11,9 +11,8 @@ from refq.errors import TokenizerError
 from refq.files.gguf_tokenizer import WORDS, tokenizer_json
 from refq.files.gguf_types import Value
 from refq.files.gguf_vocabulary import recognise, tokenizer_metadata
-from tests.files.gguf_files import spm
+from tests.files.gguf_files import WORLD, spm
 
-WORLD = pathlib.Path(__file__).resolve().parents[2] / "refq" / "world" / "model" / "tokenizer.json"
 TEXTS = ["", " ", "  two  spaces ", "Once upon a time, there was a girl.", "line\nline\n\n\tend"]
 TEXTS += ["na\u00efve \u4f60\u597d \U0001f600", "don't 1234567 x=y;", "</s> <s>", "\u2581", "ab abc a  b"]
 
@@ -34,7 +33,7 @@ def _ids(around):
 
 
 def test_the_packaged_model():
-    raw = json.loads(WORLD.read_text())
+    raw = json.loads((WORLD / "tokenizer.json").read_text())
     metadata, back = there_and_back(raw, 1024)
     assert metadata["tokenizer.ggml.pre"].value == "gpt-2"
     assert ids(back) == ids(raw)

@@ -14,36 +14,27 @@ import pytest
 from tokenizers import Tokenizer
 
 import refq
+from benchmarks.synthetic_checkpoint import write_checkpoint
 from refq.files.gguf import open_gguf
 from refq.files.gguf_model import gguf_name, heads_of, rows_from_gguf
 from refq.files.gguf_tokenizer import tokenizer_json
+from refq.files.gguf_types import TENSOR_TYPES
 from refq.files.gguf_vocabulary import tokenizer_metadata
 from refq.jobs.generate import Sampling, generate
 from refq.jobs.gguf import load_gguf, open_model, read_tensor
 from refq.jobs.gguf_write import write_gguf
+from tests.files.gguf_files import WORLD
 
 pytestmark = pytest.mark.peers
-WORLD = pathlib.Path(refq.__file__).parent / "world" / "model"
 # llama_ftype; 15 is Q4_K_M, in which a few layers are Q6_K
-THEIRS = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q4_k": 15, "q6_k": 18}
+THEIRS = {"q4_0": 2, "q4_1": 3, "q5_0": 8, "q8_0": 7, "q4_k": 15, "q6_k": 18}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("gguf")
-
-
-@pytest.fixture(scope="module")
-def plain(folder):
-    write_gguf(WORLD, folder / "f32.gguf", refq, "f32")
-    return folder / "f32.gguf"
-
-
-def test_gguf_py_reads_the_same_numbers(folder):
+def test_gguf_py_reads_the_same_numbers(tmp_path):
     gguf = pytest.importorskip("gguf")
     for kind in ("f32", "q4_0", "q6_k"):
-        write_gguf(WORLD, folder / f"{kind}-py.gguf", refq, kind)
-        check_numbers(gguf, folder / f"{kind}-py.gguf")
+        write_gguf(WORLD, tmp_path / f"{kind}-py.gguf", refq, kind)
+        check_numbers(gguf, tmp_path / f"{kind}-py.gguf")
 
 
 def check_numbers(gguf, path):
@@ -58,29 +49,69 @@ def check_numbers(gguf, path):
         np.testing.assert_array_equal(read_tensor(file, name, config, refq), x)
 
 
-@pytest.mark.parametrize("kind", THEIRS)
-def test_llama_cpp_quantizes_to_the_same_bytes(folder, plain, kind):
-    """Every tensor that both give the same type; llama-quantize takes others for the embedding and some layers."""
-    llama_cpp, gguf = pytest.importorskip("llama_cpp"), pytest.importorskip("gguf")
+def quantized_by_llama_cpp(source, target, kind):
+    """The GGUF file that llama-quantize makes of one of floats; opened."""
+    llama_cpp = pytest.importorskip("llama_cpp")
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype, options.nthread = THEIRS[kind], 1
-    theirs, ours = folder / f"{kind}-theirs.gguf", folder / f"{kind}-ours.gguf"
-    assert llama_cpp.llama_model_quantize(bytes(plain), bytes(theirs), options) == 0
-    write_gguf(WORLD, ours, refq, kind)
-    check_numbers(gguf, theirs)
-    there, here, same = open_gguf(theirs), open_gguf(ours), 0
+    assert llama_cpp.llama_model_quantize(bytes(source), bytes(target), options) == 0
+    return open_gguf(target)
+
+
+def differing(here, there):
+    """Of tensors of the same type in two files: how many there are, and how many of their blocks differ."""
+    count, blocks = 0, 0
     for name, info in here.header.tensors.items():
-        if info.kind == kind.upper() == there.header.tensors[name].kind:
-            rows = [file.rows(name, 0, info.shape[0]) for file in (here, there)]
-            np.testing.assert_array_equal(*rows)
-            same += 1
-    assert same >= 15
+        if info.kind == there.header.tensors[name].kind:
+            rows = (file.rows(name, 0, int(np.prod(info.shape[:-1]))) for file in (here, there))
+            ours, theirs = (raw.reshape(-1, TENSOR_TYPES[info.kind].size) for raw in rows)
+            count, blocks = count + 1, blocks + int((ours != theirs).any(axis=1).sum())
+    return count, blocks
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_llama_cpp_quantizes_the_world_to_the_same_bytes(tmp_path, plain, kind):
+    """Every tensor that both give the same type; llama-quantize takes others for the embedding and some layers."""
+    gguf = pytest.importorskip("gguf")
+    there = quantized_by_llama_cpp(plain, tmp_path / "theirs.gguf", kind)
+    check_numbers(gguf, there.path)
+    write_gguf(WORLD, tmp_path / "ours.gguf", refq, kind)
+    count, blocks = differing(open_gguf(tmp_path / "ours.gguf"), there)
+    assert (count >= 22, blocks) == (True, 0)  # 21 layers less those of other types, and norms
+
+
+@pytest.fixture(scope="module")
+def normal(tmp_path_factory):
+    """A model of normal weights with a head of its own, and its GGUF file of floats."""
+    folder = tmp_path_factory.mktemp("normal")
+    sizes = {"vocab_size": 512, "hidden_size": 256, "intermediate_size": 512}
+    write_checkpoint(folder / "model", layers=2, num_attention_heads=8, **sizes)
+    write_gguf(folder / "model", folder / "f32.gguf", refq, "f32", "gpt-2")
+    return folder
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_llama_cpp_quantizes_normal_weights_to_the_same_bytes(tmp_path, normal, kind):
+    """All blocks of all layers; and what the README says of the types that llama-quantize takes for the others."""
+    there = quantized_by_llama_cpp(normal / "f32.gguf", tmp_path / "theirs.gguf", kind)
+    write_gguf(normal / "model", tmp_path / "ours.gguf", refq, kind, "gpt-2")
+    here = open_gguf(tmp_path / "ours.gguf")
+    types = {name: (info.kind, there.header.tensors[name].kind) for name, info in here.header.tensors.items()}
+    apart = {name: kinds for name, kinds in types.items() if kinds[0] != kinds[1]}
+    expected = {"token_embd.weight": ("BF16", kind.upper())}
+    expected["output.weight"] = ("BF16", "Q8_0" if kind == "q8_0" else "Q6_K")
+    if kind == "q4_k":  # Q4_K_M is a mixture
+        more = {name for name in apart if ".attn_v." in name or ".ffn_down." in name}
+        assert more
+        expected |= dict.fromkeys(more, ("Q4_K", "Q6_K"))
+    assert apart == expected
+    assert differing(here, there) == (len(types) - len(apart), 0)
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16"])
-def test_llama_cpp_writes_the_same_text(folder, kind):
+def test_llama_cpp_writes_the_same_text(tmp_path, kind):
     llama_cpp = pytest.importorskip("llama_cpp")
-    path = folder / f"{kind}-text.gguf"
+    path = tmp_path / f"{kind}-text.gguf"
     write_gguf(WORLD, path, refq, kind)
     model = load_gguf(path, refq)
     ours = generate(refq, model, [0], model[0]["eos_token_ids"], Sampling(max_tokens=60), lambda token: None).tokens
