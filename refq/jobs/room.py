@@ -9,7 +9,10 @@ from typing import NamedTuple
 from refq.errors import CheckpointError, RefqError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs import output
-from refq.jobs.journal import append, check_same_run, open_journal, read_journal
+from refq.jobs.journal import append, check_same_run, fingerprint, open_journal, read_journal
+from refq.jobs.progress import say
+
+_FINISHED = ("state", "blocks")  # in a room, of runs whose journal has no line a tensor yet
 
 
 class Begun(NamedTuple):
@@ -73,16 +76,20 @@ def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
 def begin(room, record, resume, file=False):
     """Journal lines, by tensor, of the run in `room` that this one continues; {} for a new one, which clears it.
 
-    A directory is made there for what will be one.
+    What a killed run had finished is not cleared without a word. A directory is made there for what will be one.
     """
     path = os.path.join(room, "journal")
-    found, done = read_journal(path) if resume else (None, {})
-    if found is None:
+    found, done = read_journal(path)
+    if resume and found is not None:
+        check_same_run(found, record, room, "without --resume it is begun anew")
+    else:
+        if found is not None and (done or any(os.path.exists(os.path.join(room, name)) for name in _FINISHED)):
+            how = "--resume" if fingerprint(found) == fingerprint(record) else "its own options, inputs and --resume"
+            say(f"{room}: what a killed run had finished there is discarded; {how} would have continued it")
         output.clear(room)
+        done = {}
         with open_journal(path) as journal:
             append(journal, record)
-    else:
-        check_same_run(found, record, room, "without --resume it is begun anew")
     if not file:
         os.makedirs(os.path.join(room, "model"), exist_ok=True)
     return done

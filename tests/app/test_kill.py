@@ -323,12 +323,25 @@ def test_what_was_finished_is_not_done_again_and_damage_is(tiny, whole, tmp_path
     assert len(written) == 21 - done + 1
 
 
-def test_without_resume_leftovers_are_removed(tiny, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("bits", "how"), [(4, "--resume"), (3, "its own options, inputs and --resume")])
+def test_without_resume_leftovers_are_removed_and_named(bits, how, tiny, tmp_path, monkeypatch):
     room = interrupted(tiny, tmp_path / "out", monkeypatch)
     (room / "model" / "stray").write_text("")
-    assert run("quantize", tiny, tmp_path / "out", *OPTIONS).exit_code == 0
-    assert digests(tmp_path / "out") == whole
-    assert os.listdir(tmp_path) == ["out"]
+    result = run("quantize", tiny, tmp_path / "out", *OPTIONS, "--bits", bits)
+    assert result.exit_code == 0
+    text = f"refq: {room}: what a killed run had finished there is discarded; {how} would have continued it"
+    assert result.stderr.splitlines().count(text) == 1
+    assert run("quantize", tiny, tmp_path / "anew", *OPTIONS, "--bits", bits).exit_code == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "anew")
+    assert sorted(os.listdir(tmp_path)) == ["anew", "out"]
+
+
+def test_leftovers_of_a_run_that_had_finished_nothing_are_not_named(tiny, tmp_path, monkeypatch):
+    room = interrupted(tiny, tmp_path / "out", monkeypatch)
+    (room / "journal").write_text((room / "journal").read_text().splitlines(keepends=True)[0])
+    result = run("quantize", tiny, tmp_path / "out", *OPTIONS)
+    assert result.exit_code == 0
+    assert "discarded" not in result.stderr
 
 
 def test_resume_with_nothing_to_resume_and_of_what_is_finished(tiny, whole, tmp_path):
