@@ -8,7 +8,6 @@ both, read of an array as large as what a token reads of the weights.
 """
 
 import argparse
-import ctypes
 import os
 import pathlib
 import subprocess
@@ -16,17 +15,14 @@ import sys
 import tempfile
 import time
 
-import llama_cpp
 import numba
 import numpy as np
 
 import refq_fast
-from benchmarks.llama_cpp import LlamaCpp, llama_quantize, write_gguf
+from benchmarks.llama_cpp import LlamaCpp, prepare, quiet
 from benchmarks.measure import interleaved, ratio
-from benchmarks.report import RESULTS, Comparison, growth, leave, plotted
-from benchmarks.synthetic_checkpoint import write_checkpoint
+from benchmarks.report import Comparison, leave
 from refq.jobs.model import operations
-from refq.jobs.quantize import quantize_model
 from refq.jobs.running import open_model
 from refq_fast import threads as pool
 from refq_fast.sums import total
@@ -41,7 +37,6 @@ RUNS = {  # activations, bits of the head
     "8 bits, 8-bit head": (8, 8),
     "8 bits, 4-bit head": (8, 4),
 }
-CONTEXTS = (128, 512, 1024, 2048, 4096)
 COLD = """
 import sys, time
 import numpy as np, refq_fast
@@ -66,10 +61,14 @@ class Decoder:
         self.decoder.feed([301])
 
     def prefill(self, tokens):
+        """A prompt, 512 tokens at a time; what was known is forgotten."""
+        self.decoder.page.cache = self.decoder.state = None
         for start in range(0, len(tokens), 512):
             self.decoder.feed(tokens[start : start + 512])
 
     def decode(self, position, count):
+        if self.decoder.state is None:
+            self.decoder.feed([300])
         self.decoder.state.length = position
         for i in range(count):
             self.decoder.feed([301 + i])
@@ -78,6 +77,11 @@ class Decoder:
         """Bytes that a token reads."""
         arrays = {id(array): array.nbytes for held in self.decoder.state.table.held for array in held}
         return sum(arrays.values())
+
+    def cached(self, positions):
+        """Bytes of keys, values and their scales, of so many positions."""
+        state = self.decoder.state
+        return sum(part.nbytes for part in state.cache) * positions // len(state.angles)
 
 
 def bandwidth(size, threads):
@@ -91,16 +95,6 @@ def bandwidth(size, threads):
         pool.each(lambda cut: total(array[cut]), cuts)
         seconds.append(clock() - start)
     return size / np.median(seconds)
-
-
-def prepare(folder, layers, sizes):
-    """The same weights as a GGUF file in Q4_0, and as refq's 4-bit directory in groups of 32."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "q4_0.gguf").exists():
-        write_checkpoint(folder / "model", layers=layers, **sizes)
-        write_gguf(folder / "model", folder / "f16.gguf")
-        llama_quantize(folder / "f16.gguf", folder / "q4_0.gguf", os.cpu_count())
-        quantize_model(folder / "model", folder / "refq-4bit", refq_fast)
 
 
 def beside(ours, peer, position, count, rounds, threads):
@@ -122,20 +116,6 @@ def compare(folder, name, threads, rounds):
         yield Comparison(f"{name}, {label}", threads, "llama-cpp-python", *seconds, count, "tokens", goal_of, limit)
 
 
-def contexts(folder, rounds):
-    """Comparisons of the 15M model at growing positions, one thread; with a cache of numbers and one of codes."""
-    peer = LlamaCpp(folder / "q4_0.gguf", 1, CONTEXTS[-1] + 64)
-    ours = {label: Decoder(folder / "refq-4bit", 8, 8, bits) for label, bits in (("float32", None), ("8-bit", 8))}
-    tokens = (np.arange(CONTEXTS[-1]) % 30000 + 300).tolist()
-    for decoder in (peer, *ours.values()):
-        decoder.prefill(tokens)
-    for position in reversed(CONTEXTS):  # what stands behind a position is forgotten there
-        for label, decoder in ours.items():
-            seconds = beside(decoder, peer, position, 16, rounds, 1)
-            work = f"15M at position {position}, {label} cache"
-            yield Comparison(work, 1, "llama-cpp-python", *seconds, 16, "tokens")
-
-
 def compile_seconds(folder):
     """Seconds of the first tokens, page and compiled call, in a new process: with nothing compiled, then again."""
     with tempfile.TemporaryDirectory() as cache:
@@ -147,28 +127,13 @@ def compile_seconds(folder):
             yield [float(value) for value in done.stdout.split()]
 
 
-def draw(found):
-    """Tokens a second over positions."""
-    speeds = {f"refq, {label} cache": ([], []) for label in ("float32", "8-bit")} | {"llama.cpp": ([], [])}
-    for each in found:
-        _, _, _, position, cache, _ = each.work.replace(",", "").split()
-        places, values = speeds[f"refq, {cache} cache"]
-        places.append(int(position))
-        values.append(each.amount / np.median(each.ours))
-        if cache == "float32":
-            speeds["llama.cpp"][0].append(int(position))
-            speeds["llama.cpp"][1].append(each.amount / np.median(each.theirs))
-    return growth("Decoding with 15M parameters, one thread", ("position", "tokens a second"), speeds, {})
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--keep", type=pathlib.Path, help="make the models here and leave them")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
+    quiet()
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or pathlib.Path(scratch)
@@ -180,8 +145,6 @@ def main():
                 for each in compare(folder / name.replace(" ", "-"), name, threads, options.rounds):
                     print(each.work, threads, "{:.2f} ({:.2f} to {:.2f})".format(*ratio(each.ours, each.theirs)))
                     found.append(each)
-        numba.set_num_threads(1)
-        grown = list(contexts(folder / "15M", options.rounds))
         cold, warm = compile_seconds(folder / "15M" / "refq-4bit")
     notes = [
         "refq: 4 bits in groups of 32; activations and head as the row says. llama.cpp: Q4_0, 8 bits, head in Q6_K.",
@@ -189,8 +152,7 @@ def main():
         f"First tokens in a new process: {sum(cold):.1f} s of CPU time with nothing compiled, {cold[1]:.1f} of them "
         f"for the compiled call; {sum(warm):.1f} s afterwards.",
     ]
-    leave("decode", "Decoding, refq beside llama.cpp", notes, found + grown, ["llama-cpp-python"])
-    plotted(RESULTS / f"{time.strftime('%Y-%m-%d')}-decode-positions.png", lambda: draw(grown))
+    leave("decode", "Decoding, refq beside llama.cpp", notes, found, ["llama-cpp-python"])
 
 
 if __name__ == "__main__":

@@ -1,33 +1,17 @@
-"""refq beside llama.cpp in one run: prefill (benchmarks.decode: decode). Needs `pip install llama-cpp-python gguf`.
+"""llama.cpp as a peer: the same weights in its files, and its low-level interface. Needs `pip install '.[bench]'`."""
 
-python -m benchmarks.llama_cpp [--layers 4] [--threads 1 2] [--keep FOLDER]
-
-The model has TinyLlama-1.1B's width and random weights. refq runs its 4-bit directory (group 32, float32 activations,
-float head), llama.cpp the Q4_0 file it quantized itself from the same weights (8-bit activations, 6-bit head).
-One thread: process CPU time; two: wall time.
-"""
-
-import argparse
 import ctypes
-import datetime
 import os
-import pathlib
-import tempfile
 
 import gguf
 import llama_cpp
-import numba
 import numpy as np
 
 import refq_fast
-from benchmarks.measure import interleaved, row
 from benchmarks.synthetic_checkpoint import write_checkpoint
-from refq.app.info import cpu_name
 from refq.files.checkpoint import open_checkpoint
-from refq.jobs.model import load_model
 from refq.jobs.quantize import quantize_model
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -135,62 +119,22 @@ def llama_quantize(source, target, threads):
         raise RuntimeError("llama_model_quantize failed")
 
 
-def compare(folder, threads):
-    """The rows of the table for one number of threads."""
-    numba.set_num_threads(threads)
-    quantized, q4_0 = folder / "refq-4bit", folder / "q4_0.gguf"
-    config, params = load_model(quantized, refq_fast)
-    peer = LlamaCpp(q4_0, threads)
-    prompt = list(range(300, 428))
-    label = f"{threads} thread{'s' * (threads > 1)}"
-    tokens = np.array([prompt])
-    seconds = interleaved(
-        {
-            "refq": lambda: refq_fast.llama_decode(params, tokens, None, config),
-            "llama.cpp": lambda: peer.prefill(prompt),
-        },
-        rounds=7,
-        threads=threads,
-    )
-    yield row(f"prefill of 128, {label}", "tokens/s", 128, seconds, "refq", "llama.cpp")
+def prepare(folder, layers, sizes=None):
+    """The same random weights as a GGUF file in Q4_0, and as refq's 4-bit directory in groups of 32, if not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "model").exists():
+        write_checkpoint(folder / "model", layers=layers, **(sizes or {}))
+    if not (folder / "f16.gguf").exists():
+        write_gguf(folder / "model", folder / "f16.gguf")
+    if not (folder / "q4_0.gguf").exists():
+        llama_quantize(folder / "f16.gguf", folder / "q4_0.gguf", os.cpu_count())
+    if not (folder / "refq-4bit").exists():
+        quantize_model(folder / "model", folder / "refq-4bit", refq_fast)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--keep", type=pathlib.Path, help="make the model here and leave it")
-    options = parser.parse_args()
-    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.keep or pathlib.Path(scratch)
-        folder.mkdir(exist_ok=True)
-        if not (folder / "q4_0.gguf").exists():
-            write_checkpoint(folder / "model", layers=options.layers)
-            write_gguf(folder / "model", folder / "f16.gguf")
-            llama_quantize(folder / "f16.gguf", folder / "q4_0.gguf", os.cpu_count())
-            quantize_model(folder / "model", folder / "refq-4bit", refq_fast)
-        lines = [
-            f"# refq beside llama.cpp {llama_cpp.__version__}, {options.layers} layers, {datetime.date.today()}",
-            "",
-            f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Numba {numba.__version__}.",
-            "refq: 4 bits, groups of 32, float32 activations and head.",
-            "llama.cpp: Q4_0, 8-bit activations, head in Q6_K.",
-            "One thread: process CPU time; two: wall time.",
-            "Times faster: median (quartiles) of interleaved pairs; above 1 refq is faster.",
-            "",
-            "| work | refq | llama.cpp | times faster |",
-            "|---|---:|---:|---:|",
-        ]
-        for threads in options.threads:
-            for line in compare(folder, threads):
-                lines.append(line)
-                print(line, flush=True)
-    path = RESULTS / f"{datetime.date.today()}-llama-cpp.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"written: {path}")
+def quiet():
+    """Let llama.cpp print nothing from now on."""
+    llama_cpp.llama_log_set(_SILENCE, ctypes.c_void_p(0))
 
 
-if __name__ == "__main__":
-    main()
+_SILENCE = llama_cpp.llama_log_callback(lambda level, text, data: None)

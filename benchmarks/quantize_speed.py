@@ -21,7 +21,7 @@ import llama_cpp
 import numpy as np
 
 import refq_fast
-from benchmarks.llama_cpp import llama_quantize, write_gguf
+from benchmarks.llama_cpp import llama_quantize, quiet, write_gguf
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 from benchmarks.synthetic_checkpoint import write_checkpoint
@@ -107,8 +107,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keep", type=pathlib.Path, help="make the model here and leave it")
     options = parser.parse_args()
-    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
+    quiet()
     comparisons = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or pathlib.Path(scratch)

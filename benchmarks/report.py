@@ -85,6 +85,7 @@ def growth(title, axes, curves, roofs):
         roofs: label -> (sizes, speeds), the limits.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, NullLocator
 
     figure = Figure((7.5, 4.8), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -94,6 +95,9 @@ def growth(title, axes, curves, roofs):
     for mark, (label, (sizes, speeds)) in zip(("--", ":", "-.") * 9, roofs.items(), strict=False):
         axis.plot(sizes, speeds, mark, color="#222222", label=label, linewidth=1)
     axis.set(xscale="log", yscale="log", xlabel=axes[0], ylabel=axes[1])
+    axis.set_xticks(sorted({size for sizes, _ in curves.values() for size in sizes}))
+    axis.xaxis.set_major_formatter(EngFormatter(places=None, sep=""))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_axisbelow(True)
     axis.grid(color="#e0e0e0", linewidth=0.8)
     axis.legend(frameon=False)

@@ -5,7 +5,7 @@ import numpy as np
 import refq.ops
 from refq.errors import GridError, ShapeError
 from refq.grids.affine import dequantize
-from refq.models.llama import llama_decode
+from refq.models.llama import llama_continue, llama_logits
 from refq.ops.namespace import Replaced
 from refq.ranges.token import token_quantize
 
@@ -38,8 +38,8 @@ class LlamaDecoder:
     def feed(self, tokens):
         """Logits (V,) after the last of some tokens (T,), which follow all that were fed before."""
         tokens = check_tokens(tokens)[None]
-        logits, self.cache = llama_decode(self.params, tokens, self.cache, self.config, self.ops)
-        return logits[0, -1]
+        x, self.cache = llama_continue(self.params, tokens, self.cache, self.config, self.ops)
+        return llama_logits(self.params, x[:, -1:], self.config, self.ops)[0, 0]
 
 
 def check_tokens(tokens):

@@ -79,6 +79,12 @@ def llama_decode(params, tokens, cache, config, ops=None):
     Spec: llama_decode
     """
     ops = ops or refq.ops
+    x, cache = llama_continue(params, tokens, cache, config, ops)
+    return _logits(x, params, config, ops), cache
+
+
+def llama_continue(params, tokens, cache, config, ops):
+    """What llama_logits makes logits of, (B, T, D), and the cache: llama_decode up to there."""
     layers = config["num_hidden_layers"]
     if cache is not None and len(cache) != layers:
         raise ShapeError(f"cache has {len(cache)} layers; {layers} are needed")
@@ -93,7 +99,7 @@ def llama_decode(params, tokens, cache, config, ops=None):
     x = ops.embed(tokens, params["model.embed_tokens.weight"])  # (B, T, D)
     for layer in range(layers):
         x = _block(x, layer, params, config, ops, attend)
-    return _logits(x, params, config, ops), grown
+    return x, grown
 
 
 def _block(x, layer, params, config, ops, attend):
