@@ -12,7 +12,7 @@ import pytest
 import refq
 import refq_fast
 from refq.grids.pack import as_codes
-from refq_fast import matmul
+from refq_fast import matmul, permuted
 from refq_fast.exponential import exp, exp_sum
 from refq_fast.interleaved import interleave, product
 from refq_fast.kernel import serial
@@ -84,14 +84,15 @@ def test_codes_of_fewer_bits_lie_in_four(bits, length, groups):
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize(
     ("out", "length", "groups"),
-    [(1, 5, 1), (33, 172, 1), (7, 1024, 1), (6, 512, 4), (3, 3000, 1), (5, 126, 2)],
+    [(1, 5, 1), (33, 172, 1), (7, 1024, 1), (6, 512, 4), (3, 3000, 1), (5, 126, 2), (5, 252, 2)],
     ids=str,
 )
 @pytest.mark.parametrize("own", [True, False], ids=["a codebook a row", "one codebook"])
 def test_permuted_products(bits, out, length, groups, own):
     arguments, w = indices(bits, out, length, groups, own)
     packed = refq_fast.CodebookWeight(*arguments)
-    assert (packed.fast is not None) == (bits < 5 and length != 126)
+    group = arguments[0].shape[1] * 8 // bits // groups  # the widest that the bytes of a row leave room for
+    assert (packed.fast is not None) == (bits < 5 and (groups == 1 or group % permuted.UNIT == 0))
     for rows in (0, 1, 3, 4, 8, 9, 21):
         x = np.random.default_rng(rows).standard_normal((rows, length)).astype(np.float32)
         y = refq_fast.linear(x, packed)
@@ -228,7 +229,7 @@ def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
 CHECK = """
 import numba, numpy as np, refq, refq_fast
 from refq.grids.pack import as_codes
-from refq_fast import matmul
+from refq_fast import matmul, permuted
 from refq_fast.simd import LANES
 assert LANES == 8
 x = np.random.default_rng(0).standard_normal((9, 64)).astype(np.float32)
