@@ -12,6 +12,7 @@ and is (q - zero_point) * scale. Which layers are quantized their tensors say.
 from typing import NamedTuple
 
 from refq.errors import FormatError
+from refq.files.gptq import left_out
 from refq.files.group_size import parse_group_size, undivided
 from refq.files.strict import shown
 
@@ -37,10 +38,11 @@ def quantization_config(scheme, kept):
 
     Parameters
         scheme: Awq, of all layers that are quantized.
-        kept: list of module names that stay float.
+        kept: list of module names that stay float, lm_head among them.
     """
     head = {"quant_method": METHOD, "bits": 4, "group_size": scheme.group_size or -1, "zero_point": True}
-    return head | {"version": "gemm", "modules_to_not_convert": list(kept) or None}
+    head |= {"version": "gemm", "modules_to_not_convert": list(kept) or None}
+    return head | left_out([name for name in kept if name != "lm_head"])
 
 
 def parse_quantization_config(raw, shapes, path="quantization_config"):

@@ -11,6 +11,7 @@ and is (q - zero_point) * scale of the group. The same object stands in config.j
 Which layers are quantized their tensors say.
 """
 
+import re
 from typing import NamedTuple
 
 from refq.errors import FormatError
@@ -43,22 +44,29 @@ class Gptq(NamedTuple):
     inputs = transform = None  # they stay as they are
 
 
-def quantization_config(scheme, blocks, lm_head=False):
+def quantization_config(scheme, blocks, kept=(), lm_head=False):
     """The `quantization_config` of config.json, and all of quantize_config.json.
 
     Parameters
         scheme: Gptq, of all layers that are quantized.
-        blocks: names of the layers that are quantized, within a block: "self_attn.q_proj".
+        blocks: names of the layers that are quantized, within a block: "self_attn.q_proj"; transformers reads them.
+        kept: likewise of those that stay float; GPTQModel reads them.
         lm_head: bool, whether that is quantized too.
     """
     names = {version: name for name, version in VERSIONS.items()}
     head = {"quant_method": METHOD, "bits": scheme.bits, "group_size": scheme.group_size or -1, "desc_act": False}
     head |= {"sym": scheme.symmetric, "checkpoint_format": names[scheme.version], "pack_dtype": "int32"}
-    return head | {
-        "lm_head": lm_head,
-        "true_sequential": True,
-        "modules_in_block_to_quantize": [[name] for name in blocks],
-    }
+    head |= {"lm_head": lm_head, "true_sequential": True}
+    return head | {"modules_in_block_to_quantize": [[name] for name in blocks], **left_out(kept)}
+
+
+def left_out(kept):
+    """What tells GPTQModel of layers that stay float, by the ends of their names; nothing where there are none.
+
+    >>> left_out(["up_proj"])
+    {'dynamic': {'-:.*up_proj': {}}}
+    """
+    return {"dynamic": {f"-:.*{re.escape(name)}": {} for name in kept}} if kept else {}
 
 
 def parse_quantization_config(raw, shapes, path="quantization_config"):

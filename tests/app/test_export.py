@@ -185,11 +185,14 @@ def test_float_layers_of_a_gptq_file_are_those_of_all_blocks(folder, tmp_path, k
     if code:
         assert f"layer {keep} stays float" in found.stderr
     else:
-        blocks = json.loads((tmp_path / "out" / "quantize_config.json").read_text())["modules_in_block_to_quantize"]
-        assert ["self_attn.v_proj"] not in blocks
-        assert ["self_attn.k_proj"] in blocks
+        config = json.loads((tmp_path / "out" / "quantize_config.json").read_text())
+        assert ["self_attn.v_proj"] not in config["modules_in_block_to_quantize"]
+        assert ["self_attn.k_proj"] in config["modules_in_block_to_quantize"]
+        assert config["dynamic"] == {r"-:.*self_attn\.v_proj": {}}
     for to in ("awq", "mlx"):
         assert export_to(tmp_path / "model", tmp_path / to, "--to", to)["layers"] == (13 if code else 12)
+    left_out = json.loads((tmp_path / "awq" / "config.json").read_text())["quantization_config"]["dynamic"]
+    assert (r"-:.*model\.layers\.1\.self_attn\.v_proj" in left_out) and len(left_out) == (1 if code else 2)
 
 
 def test_a_quantized_embedding_and_head_of_mlx(folder, tmp_path):

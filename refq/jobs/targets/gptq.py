@@ -42,5 +42,6 @@ def _config(schemes, names):
     for name in names:
         if name not in schemes and inside[name] in blocks:
             raise UsageError(f"layer {name} stays float, and not that of all blocks; a GPTQ file has equal blocks")
+    kept = dict.fromkeys(inside[name] for name in names if name not in schemes)
     [scheme] = set(schemes.values())
-    return {"quantization_config": gptq.quantization_config(scheme, blocks, "lm_head" in schemes)}
+    return {"quantization_config": gptq.quantization_config(scheme, blocks, kept, "lm_head" in schemes)}
