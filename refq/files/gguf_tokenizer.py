@@ -6,37 +6,12 @@ byte-level alphabet and the merges in order, and names by `tokenizer.ggml.pre` h
 
 from refq.errors import TokenizerError
 from refq.files.gguf_types import Value
+from refq.files.gguf_words import SAME, WHOLE, WORDS, byte_level
 from refq.files.strict import shown
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
 SPACE = "\u2581"
 _PREFIX = "tokenizer.ggml."
-_LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-_LLAMA3 += r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-
-
-def _byte_level(regex):
-    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": regex}
-
-
-def _split(pattern):
-    cut = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return {"type": "Sequence", "pretokenizers": [cut, _byte_level(False)]}
-
-
-# how each `pre` cuts words, as tokenizer.json says it
-WORDS = {
-    "gpt-2": _byte_level(True),
-    "llama-bpe": _split(_LLAMA3),
-    "qwen2": _split(_QWEN2),
-    "smollm": {
-        "type": "Sequence",
-        "pretokenizers": [{"type": "Digits", "individual_digits": True}, _byte_level(True)],
-    },
-}
-IGNORE_MERGES = {"llama-bpe"}  # a word that is a piece is taken whole
-_ALIASES = {"llama3": "llama-bpe", "llama-v3": "llama-bpe"}
 
 
 def tokenizer_json(metadata, path):
@@ -98,18 +73,18 @@ def _pieces(metadata, vocabulary, types, path):
 
 def _words(metadata, vocabulary, types, path):
     pre = _get(metadata, "pre", "str", path, "default")
-    pre = _ALIASES.get(pre, pre)
-    if pre not in WORDS:
-        raise TokenizerError(f"{path}: tokenizer.ggml.pre is {shown(pre)}; one of {', '.join(WORDS)} is read")
+    if pre not in SAME:
+        known = f"{', '.join(WORDS)}, and other names of the same, are read"
+        raise TokenizerError(f"{path}: tokenizer.ggml.pre is {shown(pre)}; {known}")
     merges = [merge.split(" ") for merge in _get(metadata, "merges", "[str]", path)]
     for merge in merges:
         if len(merge) != 2 or not all(part in vocabulary for part in (*merge, "".join(merge))):
             raise TokenizerError(f"{path}: the merge {shown(' '.join(merge))} is not of two pieces that are a third")
     model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None}
     model |= {"end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False}
-    model |= {"ignore_merges": pre in IGNORE_MERGES, "vocab": vocabulary, "merges": merges}
-    normalizer = {"type": "NFC"} if pre == "qwen2" else None
-    return {"normalizer": normalizer, "pre_tokenizer": WORDS[pre], "decoder": _byte_level(True), "model": model}
+    model |= {"ignore_merges": pre in WHOLE, "vocab": vocabulary, "merges": merges}
+    normalizer = {"type": "NFC"} if SAME[pre] == "qwen2" else None
+    return {"normalizer": normalizer, "pre_tokenizer": WORDS[SAME[pre]], "decoder": byte_level(True), "model": model}
 
 
 def _added(pieces, types):
@@ -130,7 +105,7 @@ def _added(pieces, types):
 
 def _post_processor(metadata, pieces, words, path):
     """Which tokens stand before and after a text; a byte-level model without any has a step of its own there."""
-    usual = {"bos": _get(metadata, "model", "str", path) == "llama" or _pre(metadata) == "llama-bpe", "eos": False}
+    usual = {"bos": _get(metadata, "model", "str", path) == "llama" or _pre(metadata) in WHOLE, "eos": False}
     around = {}
     for kind, default in usual.items():
         if _get(metadata, f"add_{kind}_token", "bool", path, default):
@@ -141,7 +116,7 @@ def _post_processor(metadata, pieces, words, path):
                 )
             around[kind] = (number, pieces[number])
     if not around:
-        return _byte_level(True) | {"trim_offsets": False} if words else None
+        return byte_level(True) | {"trim_offsets": False} if words else None
     marks = {kind: [{"SpecialToken": {"id": piece, "type_id": 0}}] for kind, (_, piece) in around.items()}
     one, two = ([{"Sequence": {"id": name, "type_id": number}}] for number, name in enumerate("AB"))
     single = marks.get("bos", []) + one + marks.get("eos", [])
@@ -157,7 +132,7 @@ def _second(mark):
 
 def _pre(metadata):
     pre = metadata.get(f"{_PREFIX}pre", Value("str", "")).value
-    return _ALIASES.get(pre, pre) if isinstance(pre, str) else ""
+    return pre if isinstance(pre, str) else ""
 
 
 def _get(metadata, key, kind, path, default=None):

@@ -3,8 +3,9 @@
 import re
 
 from refq.errors import TokenizerError
-from refq.files.gguf_tokenizer import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, UNUSED, USER, WORDS, pairs_of_pieces
+from refq.files.gguf_tokenizer import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, UNUSED, USER, pairs_of_pieces
 from refq.files.gguf_types import Value
+from refq.files.gguf_words import WORDS
 from refq.files.strict import shown
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")

@@ -8,9 +8,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from refq.errors import TokenizerError
-from refq.files.gguf_tokenizer import WORDS, tokenizer_json
+from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.gguf_types import Value
 from refq.files.gguf_vocabulary import recognise, tokenizer_metadata
+from refq.files.gguf_words import SAME, WHOLE, WORDS
 from tests.files.gguf_files import WORLD, spm
 
 TEXTS = ["", " ", "  two  spaces ", "Once upon a time, there was a girl.", "line\nline\n\n\tend"]
@@ -76,6 +77,21 @@ def test_scores_of_another_order():
 @pytest.mark.parametrize("name", WORDS)
 def test_words_are_recognised(name):
     assert recognise(json.loads(json.dumps(WORDS[name]))) == name
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_name_of_the_same_words_is_read(name):
+    raw = json.loads((WORLD / "tokenizer.json").read_text())
+    metadata = tokenizer_metadata(raw, 1024, name)
+    read = tokenizer_json(metadata | _ids({"bos": 0}), "x.gguf")
+    assert recognise(read["pre_tokenizer"]) == SAME[name]
+    assert read["model"]["ignore_merges"] == (name in WHOLE)
+
+
+def test_an_unknown_name_of_words_is_refused():
+    metadata = tokenizer_metadata(json.loads((WORLD / "tokenizer.json").read_text()), 1024, "falcon")
+    with pytest.raises(TokenizerError, match="tokenizer.ggml.pre is 'falcon'; gpt-2, llama-bpe"):
+        tokenizer_json(metadata, "x.gguf")
 
 
 def test_words_that_are_not_recognised():

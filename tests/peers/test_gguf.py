@@ -15,11 +15,12 @@ from tokenizers import Tokenizer
 
 import refq
 from benchmarks.synthetic_checkpoint import write_checkpoint
-from refq.files.gguf import open_gguf
+from refq.files.gguf import gguf_header_bytes, open_gguf
 from refq.files.gguf_model import gguf_name, heads_of, rows_from_gguf
 from refq.files.gguf_tokenizer import tokenizer_json
-from refq.files.gguf_types import TENSOR_TYPES
+from refq.files.gguf_types import TENSOR_TYPES, Value
 from refq.files.gguf_vocabulary import tokenizer_metadata
+from refq.files.gguf_words import SAME
 from refq.jobs.generate import Sampling, generate
 from refq.jobs.gguf import load_gguf, open_model, read_tensor
 from refq.jobs.gguf_write import write_gguf
@@ -125,20 +126,38 @@ def test_llama_cpp_writes_the_same_text(tmp_path, kind):
     assert found == list(ours)
 
 
-@pytest.mark.parametrize("name", ["spm", "bpe"])
-def test_vocabularies_of_llama_cpp(name):
+def vocabulary(name):
+    """Path of a vocabulary of llama.cpp, its metadata, and the texts that it is tested on there."""
     folder = os.environ.get("REFQ_LLAMA_CPP")
     if not folder:
         pytest.skip("REFQ_LLAMA_CPP is not set")
     path = pathlib.Path(folder) / "models" / f"ggml-vocab-llama-{name}.gguf"
-    metadata = open_gguf(path).header.metadata
+    with open(f"{path}.inp", encoding="utf-8", newline="") as file:
+        return path, open_gguf(path).header.metadata, file.read().split("\n__ggml_vocab_test__\n")
+
+
+@pytest.mark.parametrize("name", ["spm", "bpe"])
+def test_vocabularies_of_llama_cpp(name):
+    path, metadata, texts = vocabulary(name)
     raw = tokenizer_json(metadata, path)
     tokenizer = Tokenizer.from_str(json.dumps(raw))
-    with open(f"{path}.inp", encoding="utf-8", newline="") as file:
-        texts = file.read().split("\n__ggml_vocab_test__\n")
     expected = pathlib.Path(f"{path}.out").read_text().split("\n")
     for text, line in zip(texts, expected, strict=False):
         assert tokenizer.encode(text, add_special_tokens=False).ids == list(map(int, line.split())), repr(text)
     again = tokenizer_metadata(raw, len(metadata["tokenizer.ggml.tokens"].value))
     for key in again.keys() & metadata.keys():
         assert again[key] == metadata[key], key
+
+
+@pytest.mark.parametrize("pre", SAME)
+def test_words_are_cut_as_llama_cpp_cuts_them(tmp_path, pre):
+    """Llama 3's vocabulary under every name of `pre` that we read."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    _, metadata, texts = vocabulary("bpe")
+    metadata = metadata | {"tokenizer.ggml.pre": Value("str", pre)}
+    (tmp_path / "x.gguf").write_bytes(gguf_header_bytes(metadata, [])[0])
+    theirs = llama_cpp.Llama(str(tmp_path / "x.gguf"), vocab_only=True, verbose=False)
+    ours = Tokenizer.from_str(json.dumps(tokenizer_json(metadata, "x.gguf")))
+    texts += ["don't DON'T 1234567 x=y;", "camelCase HTTPServer \u00c9COLE", "x/y//z\n/", "\u4ef7\u683c100\u5143"]
+    for text in texts:
+        assert ours.encode(text).ids == theirs.tokenize(text.encode(), add_bos=True, special=False), repr(text)
