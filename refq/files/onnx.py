@@ -106,7 +106,10 @@ def _tensor(raw, path, identities):
         raise FormatError(f"{where} must have raw_data or an external place, one of the two")
     file, span = _external(raw["external_data"], where, path) if external else (path, raw["raw_data"])
     if file not in identities:
-        identities[file] = _identity(file)
+        try:
+            identities[file] = _identity(file)
+        except FormatError as error:
+            raise FormatError(f"{where}: {error}") from None
     length = identities[file][2]
     if span.end - span.start != size or span.end > length:
         raise FormatError(

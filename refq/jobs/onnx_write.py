@@ -67,7 +67,7 @@ def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=Fal
     graph = onnx_bytes(graph_of(checkpoint.config, schemes), weights, f"{os.path.basename(out)}.data", metadata)
     needed = weights[-1][-1] + len(graph) + 2**14
     if needed > WORTH_SAYING:
-        say(f"at most {size(_memory_bound(checkpoint, plan))} of memory and {size(needed)} of disk are needed")
+        say(f"at most {size(_memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
             try:
@@ -79,10 +79,10 @@ def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=Fal
                 raise
         written, _ = open_model(out if begun is None else begun.model, engine, schemes)
         report = compared(written, source)
+        why = {layer: one.fault for layer, one in plan.items() if one.fault}
+        figures = {layer: _figures(written, source, layer) for layer in why}
         if begun is not None:
             output.publish_data(begun.room, os.path.abspath(out), overwrite)
-    why = {layer: one.fault for layer, one in plan.items() if one.fault}
-    figures = {layer: _figures(written, source, layer) for layer in why}
     return {"written": begun is not None, **report, "requantized": figures, "why": why}
 
 
@@ -99,7 +99,7 @@ def _run_of(out):
     return json.loads(open_onnx(out).metadata[RUN])["run"]
 
 
-def _memory_bound(checkpoint, plan):
+def _memory_bound(checkpoint):
     """Bytes of memory that an export stays below: eight a weight of the largest tensor, and 300 MB."""
     return 8 * max(int(np.prod(shape)) for shape in llama_tensors(checkpoint.config).values()) + 300_000_000
 

@@ -144,10 +144,10 @@ def publish(room, out, replace):
 
 def publish_data(room, out, replace):
     """Give the weights of the graph `out` their name, before the graph gets its own: it never stands beside others."""
-    data = f"{out}.data"
-    if not replace and (os.path.lexists(out) or os.path.lexists(data)):
-        raise FileError(f"{out} or {data} has appeared meanwhile; what is finished is in {room}")
+    if os.path.lexists(out) and not replace:
+        raise FileError(f"{out}: it has appeared meanwhile; what is finished is in {room}")
     _unlink(out)
+    data = f"{out}.data"
     os.rename(os.path.join(room, os.path.basename(data)), data)
 
 
