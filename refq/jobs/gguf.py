@@ -79,7 +79,7 @@ def read_blocks(file, name, config, engine):
     info = file.header.tensors[gguf_name(name)]
     if info.kind not in PACKED:
         return None
-    unpack = functools.partial(_told, file, info.name, getattr(engine, f"unpack_{info.kind.lower()}"))
+    unpack = functools.partial(told, file.path, info.name, getattr(engine, f"unpack_{info.kind.lower()}"))
     rows, parts = _rows(file, name, config), []
     for chunk in row_chunks(info.shape):
         _, *numbers = unpack(rows(*chunk))
@@ -137,7 +137,7 @@ def _as_float32(file, info, raw, engine):
         return (raw.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     if info.kind in FLOATS:
         return raw.view(FLOATS[info.kind]).astype(np.float32)
-    return _told(file, info.name, getattr(engine, f"decode_{info.kind.lower()}"), raw)
+    return told(file.path, info.name, getattr(engine, f"decode_{info.kind.lower()}"), raw)
 
 
 def _rows(file, name, config):
@@ -162,9 +162,9 @@ def _affine(scale, minimum=None):
     return np.where(none, np.float32(1), scale), -np.where(none, 0, steps).astype(np.int32) - 8
 
 
-def _told(file, name, function, raw):
-    """function(raw); what is wrong with the numbers is told with file and tensor."""
+def told(path, name, function, numbers):
+    """function(numbers); what is wrong with these is told with the file, or directory, and the tensor."""
     try:
-        return function(raw)
+        return function(numbers)
     except RefqError as error:
-        raise CheckpointError(f"{file.path}: tensor {name}: {error}") from None
+        raise CheckpointError(f"{path}: tensor {name}: {error}") from None

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from refq import __version__
-from refq.errors import RefqError, UsageError
+from refq.errors import GridError, RefqError, UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.gguf import gguf_header_bytes, open_gguf
 from refq.files.gguf_metadata import model_metadata, token_metadata
@@ -17,7 +17,7 @@ from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import FLOATS, read_tensor, rope_factors
+from refq.jobs.gguf import FLOATS, read_tensor, rope_factors, told
 from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
@@ -132,19 +132,22 @@ def _arrays(plan, checkpoint, engine, name):
         grid = read_grid(checkpoint, one.layer, one.shape, engine)
         yield from in_file_order(one, kept_blocks(grid, one.kind, engine), checkpoint.config)
     else:
-        rows = (_as(x, one, engine) for x in float_rows(checkpoint, one.source, one.shape, engine))
+        encode, where = functools.partial(_as, one.kind, engine), checkpoint.directory
+        chunks = float_rows(checkpoint, one.source, one.shape, engine)
+        rows = (told(where, one.source, encode, x) for x in chunks)
         yield from in_file_order(one, rows, checkpoint.config)
 
 
-def _as(x, one, engine):
-    if one.kind == "BF16":  # the embedding as it is stored: nothing is rounded
+def _as(kind, engine, x):
+    """Rows of numbers in a type."""
+    if kind == "BF16":  # the embedding as it is stored: nothing is rounded
         return (x.view(np.uint32) >> np.uint32(16)).astype("<u2")
-    if one.kind not in FLOATS:
-        return getattr(engine, f"encode_{one.kind.lower()}")(x)
+    if kind not in FLOATS:
+        return getattr(engine, f"encode_{kind.lower()}")(x)
     with np.errstate(over="ignore"):
-        half = x.astype(FLOATS[one.kind])
+        half = x.astype(FLOATS[kind])
     if not np.isfinite(half).all():
-        raise UsageError(f"{one.source} has numbers beyond {one.kind}; f32 holds them")
+        raise GridError(f"{np.abs(x).max():g} is beyond {kind}; F32 holds it")
     return half
 
 

@@ -5,9 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import refq
-from refq.errors import FormatError, UsageError
+from refq.errors import CheckpointError, FormatError, UsageError
 from refq.files.gguf import open_gguf
 from refq.jobs.gguf import load_gguf, open_model, read_tensor
 from refq.jobs.gguf_import import import_gguf
@@ -18,6 +19,7 @@ from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app import commands
 from tests.files.gguf_files import WORLD
+from tests.files.models import save
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,19 @@ def test_minima_of_whole_steps_are_zero_points(folder):
     assert (name, more) == ("model.layers.1.self_attn.k_proj.weight", [])
     for ours, theirs in zip(weight, load_gguf(folder / "steps.gguf", refq)[1][name], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("f16", "1e\\+06 is beyond F16; F32 holds it"), ("q4_0", "float16")])
+def test_a_number_that_a_type_does_not_hold(folder, kind, rule):
+    directory = folder / f"large-{kind}"
+    shutil.copytree(WORLD, directory)
+    tensors = {name: array.astype(np.float32) for name, array in load_file(directory / "model.safetensors").items()}
+    name = "model.layers.1.mlp.up_proj.weight"
+    tensors[name][3, 5] = 1e6
+    save(directory / "model.safetensors", tensors)
+    with pytest.raises(CheckpointError, match=f"{directory}: tensor {name}: .*{rule}"):
+        write_gguf(directory, folder / "no.gguf", refq, kind)
+    assert not list(folder.glob(".no*"))
 
 
 def test_nothing_is_replaced_without_a_word(plain):

@@ -20,7 +20,7 @@ from refq.files.gguf_model import gguf_name, heads_of, rows_from_gguf
 from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.gguf_types import TENSOR_TYPES, Value
 from refq.files.gguf_vocabulary import tokenizer_metadata
-from refq.files.gguf_words import SAME
+from refq.files.gguf_words import WORDS
 from refq.jobs.generate import Sampling, generate
 from refq.jobs.gguf import load_gguf, open_model, read_tensor
 from refq.jobs.gguf_write import write_gguf
@@ -149,9 +149,9 @@ def test_vocabularies_of_llama_cpp(name):
         assert again[key] == metadata[key], key
 
 
-@pytest.mark.parametrize("pre", SAME)
+@pytest.mark.parametrize("pre", WORDS)
 def test_words_are_cut_as_llama_cpp_cuts_them(tmp_path, pre):
-    """Llama 3's vocabulary under every name of `pre` that we read."""
+    """Llama 3's vocabulary under every `pre` that we know."""
     llama_cpp = pytest.importorskip("llama_cpp")
     _, metadata, texts = vocabulary("bpe")
     metadata = metadata | {"tokenizer.ggml.pre": Value("str", pre)}
