@@ -14,7 +14,10 @@ PART = 128  # inputs whose sums of x and of u - c, of 8 bits each, fit 16 bits
 
 
 def rooms(count, limbs, rows, shape, groups):
-    """For `count` rows: codes, pairs, and the steps of each block; shape: bits, words and parts of a group."""
+    """For `count` rows: codes, pairs, and the steps of each block.
+
+    rows: a tuple as long as a block has rows. shape: bits, words and parts of a group.
+    """
     bits, words, parts = shape
     blocks = -(-count * limbs // len(rows))
     codes = np.zeros((blocks, groups * words * (8 // bits) * len(rows)), np.int32)
@@ -24,6 +27,7 @@ def rooms(count, limbs, rows, shape, groups):
 
 @parallel
 def of_reals(x, bits, symmetric, shape, rows, codes, pairs, steps):
+    """Fill `rooms` with rows of x float32, made codes as `one_row` makes them."""
     tokens = steps.shape[1]
     limbs = len(rows) // tokens
     for block in prange(len(codes)):
@@ -36,6 +40,7 @@ def of_reals(x, bits, symmetric, shape, rows, codes, pairs, steps):
 
 @parallel
 def of_codes(q, zero_point, shape, rows, codes, pairs):
+    """Fill `rooms` with rows of codes of one limb."""
     for block in prange(len(codes)):
         words = np.empty((1, codes.shape[1] // len(rows)), np.int32)
         sums = np.empty(words.shape[1] * shape[0] // (8 * shape[1]), np.int32)

@@ -1,8 +1,8 @@
 """float32 products on 512-bit registers: no slower than a BLAS that uses them, twice as fast as one that does not.
 
-(MKL on AMD's processors, OpenBLAS told to be compatible.) A tile of ROWS by WIDTH results stays in registers. b is
-packed into panels, each the rows of b that a tile needs, side by side; a is read where it lies. A result is a sum in
-the order of k, of fixed pieces where k is by far the longest: the bits are a function of the shape.
+(Such are MKL on AMD's processors, and OpenBLAS with OPENBLAS_CORETYPE=Haswell.) A tile of ROWS by WIDTH results stays
+in registers. b is packed into panels, each the rows of b that a tile needs, side by side; a is read where it lies. A
+result is a sum in the order of k, of fixed pieces where k is by far the longest: the bits are a function of the shape.
 """
 
 import functools
@@ -39,7 +39,7 @@ def product(a, b):
 
     def compute(task):
         place, area = task
-        _multiply(a, b, partial[place].reshape(-1), (m, n), *area, (sums[place].start, sums[place].stop))
+        _multiply(a, b, partial[place].reshape(-1), n, *area, (sums[place].start, sums[place].stop))
 
     threads.each(compute, [(place, area) for place in range(len(sums)) for area in areas])
     return partial.sum(axis=0) if long else partial[0]
@@ -60,15 +60,15 @@ def _halves(rows, columns, count):
 
 
 def _steps(x):
-    """Numbers of a matrix in a row, and how far apart its rows and its columns stand there."""
+    """The numbers of a matrix, flat, and how far apart its rows and its columns stand there."""
     if x.flags.f_contiguous and not x.flags.c_contiguous:
         return x.T.reshape(-1), 1, len(x)
     return np.ascontiguousarray(x).reshape(-1), x.shape[1], 1
 
 
 @serial
-def _multiply(a, b, c, shape, rows, columns, sums):
-    """c[rows, columns] of a product, c being flat, summed over `sums`."""
+def _multiply(a, b, c, stride, rows, columns, sums):
+    """c[rows, columns] of a product summed over `sums`; c is flat, its rows `stride` apart."""
     panels = np.empty((COLUMNS + WIDTH) * min(sums[1] - sums[0], DEPTH), np.float32)
     edge = np.zeros(ROWS * WIDTH, np.float32)
     for left in range(columns[0], columns[1], COLUMNS):
@@ -80,7 +80,7 @@ def _multiply(a, b, c, shape, rows, columns, sums):
                 height = (top, min(top + HEIGHT, rows[1]))
                 for j in range(left, right, WIDTH):
                     panel, width = panels[(j - left) * depth : (j - left + WIDTH) * depth], min(WIDTH, right - j)
-                    _column(a, k, panel, c, shape[1], height, j, width, k == sums[0], edge)
+                    _column(a, k, panel, c, stride, height, j, width, k == sums[0], edge)
 
 
 @serial
@@ -112,18 +112,18 @@ def _place(column, i, depth):
 
 
 @serial
-def _column(a, k, panel, c, N, rows, j, width, first, edge):
+def _column(a, k, panel, c, stride, rows, j, width, first, edge):
     """The tiles of a panel, each adding to what earlier rows of b gave."""
     numbers, row, step = a
     for i in range(rows[0], rows[1], ROWS):
         if i + ROWS <= rows[1] and width == WIDTH:
-            _tile(numbers, i * row + k * step, row, step, panel, c, i * N + j, N, first)
+            _tile(numbers, i * row + k * step, row, step, panel, c, i * stride + j, stride, first)
             continue
         start = min(i, rows[1] - ROWS)  # the last tile begins before its turn, and keeps its own rows alone
         if not first:
-            _copy(c, start * N + j, N, edge, 0, WIDTH, ROWS, width)
+            _copy(c, start * stride + j, stride, edge, 0, WIDTH, ROWS, width)
         _tile(numbers, start * row + k * step, row, step, panel, edge, 0, WIDTH, first)
-        _copy(edge, (i - start) * WIDTH, WIDTH, c, i * N + j, N, min(ROWS, rows[1] - i), width)
+        _copy(edge, (i - start) * WIDTH, WIDTH, c, i * stride + j, stride, min(ROWS, rows[1] - i), width)
 
 
 @serial

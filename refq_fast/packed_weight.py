@@ -7,9 +7,7 @@ from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
 from refq_fast import integers, interleaved, permuted
 from refq_fast.grids.pack import pack_codes, unpack_codes
-from refq_fast.ops import codebook_matmul as indices
-from refq_fast.ops import quantized_linear as whole
-from refq_fast.ops import quantized_matmul as stored
+from refq_fast.ops import codebook_matmul, quantized_linear, quantized_matmul
 
 
 class PackedWeight:
@@ -19,7 +17,7 @@ class PackedWeight:
     stored.
     """
 
-    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "whole")
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "integers")
 
     def __init__(self, packed, scale, zero_point, bits):
         bits, packed, scale = checks.bit_width(bits), np.asarray(packed), checks.as_float("scale", scale)
@@ -30,13 +28,13 @@ class PackedWeight:
         self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
         self.fast = _interleaved(self, *weight) if bits <= 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
-        self.whole = None, None  # width of x, and integers.Integers for it
+        self.integers = None, None  # width of x, and Integers for it; made by quantized_linear
 
     def product(self, x):
         """x (..., in) times the transpose: (..., out)."""
         x = _fitting(self, x)
         if self.stored:
-            return stored.product(x, *self.stored)
+            return quantized_matmul.product(x, *self.stored)
         y = interleaved.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), self.fast)
         return y.reshape(*x.shape[:-1], y.shape[1])
 
@@ -44,20 +42,20 @@ class PackedWeight:
         """The weight as real numbers (out, in), for an x (..., in)."""
         x = _fitting(self, x)
         if self.stored:
-            return stored.dequantized(x.shape[-1], *self.stored)
+            return quantized_matmul.dequantized(x.shape[-1], *self.stored)
         return interleaved.dequantized(self.fast)[:, : x.shape[-1]]
 
     def quantized_linear(self, x, activation_bits, symmetric=False):
         """quantized_linear with x (..., in); what its kernel reads beside or instead of `fast` is made at first use."""
         x = _fitting(self, x)
-        width, weight = self.whole
+        width, weight = self.integers
         if width != x.shape[-1]:
             weight = integers.weight(*self.stored, x.shape[-1]) if self.stored else integers.of(self.fast, x.shape[-1])
-            self.whole = x.shape[-1], weight
+            self.integers = x.shape[-1], weight
         if weight is not None and integers.exact(weight, activation_bits):
-            return whole.product(x, weight, activation_bits, symmetric)
+            return quantized_linear.product(x, weight, activation_bits, symmetric)
         stored = self.stored or interleaved.stored(self.fast, -(-x.shape[-1] // 2))
-        return whole.product_as_stored(x, *stored, (activation_bits, symmetric))
+        return quantized_linear.product_as_stored(x, *stored, (activation_bits, symmetric))
 
 
 class CodebookWeight:
@@ -87,7 +85,7 @@ class CodebookWeight:
         x = _fitting(self, x)
         fast = self.fast and self.fast.of_width(x.shape[-1])
         if not fast:
-            return indices.product(x, *(self.stored or self.fast.stored()))
+            return codebook_matmul.product(x, *(self.stored or self.fast.stored()))
         y = permuted.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), fast)
         return y.reshape(*x.shape[:-1], y.shape[1])
 
@@ -95,7 +93,9 @@ class CodebookWeight:
         """The weight as real numbers (out, in), for an x (..., in)."""
         width = _fitting(self, x).shape[-1]
         fast = self.fast and self.fast.of_width(width)
-        return permuted.looked_up(fast) if fast else indices.looked_up(width, *(self.stored or self.fast.stored()))
+        if fast:
+            return permuted.looked_up(fast)
+        return codebook_matmul.looked_up(width, *(self.stored or self.fast.stored()))
 
 
 def _widest(weight):
@@ -105,7 +105,7 @@ def _widest(weight):
 
 
 def _interleaved(weight, packed, scale, zero_point):
-    """Codes of 2 to 4 bits as an Interleaved, or None also where the bytes of a row leave the size of a group open."""
+    """Codes of 2 to 4 bits as an Interleaved, or None: also where the bytes of a row leave the size of a group open."""
     if 1 < weight.groups <= 7 // weight.bits:
         return None
     if weight.bits < 4:

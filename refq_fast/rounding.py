@@ -12,14 +12,7 @@ from refq_fast.kernel import serial
 from refq_fast.ranges.minmax import ends
 from refq_fast.ranges.mse import grid, rule
 from refq_fast.simd import LANES, load_floats, maximum, minimum, splat, store
-from refq_fast.simd_groups import (
-    add_squares,
-    largest,
-    magnitude,
-    store_codes,
-    total,
-    zero_doubles,
-)
+from refq_fast.simd_groups import add_squares, largest, magnitude, store_codes, total, zero_doubles
 from refq_fast.simd_integers import prefetch, rint
 
 MOST = 65504  # of float16
@@ -47,11 +40,11 @@ def rounded(w, bits, limits, group_size, symmetric=True, known=None, original=No
         _rounded(w, original, bits, fit, form, packed, scale, zero_point, errors)
 
     threads.over_rows(kernel, stored, other, packed, scale, zero_point, errors)
-    signal, noise, largest = float(errors[:, 0].sum()), float(errors[:, 1].sum()), float(errors[:, 2].max())
+    signal, noise, worst = float(errors[:, 0].sum()), float(errors[:, 1].sum()), float(errors[:, 2].max())
     if not (np.isfinite(signal) and scale.all() and np.abs(scale).max() <= MOST):  # the reference says what is wrong
         groups = w.astype(np.float32).reshape(*shape, group_size)
         quantize(groups, *(known or minmax(groups, *limits, symmetric, "float16")), *limits)
-    return packed.view("<i4").astype(np.int32, copy=False), scale, zero_point, (signal, noise, largest)
+    return packed.view("<i4").astype(np.int32, copy=False), scale, zero_point, (signal, noise, worst)
 
 
 def _words(w):

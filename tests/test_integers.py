@@ -112,13 +112,13 @@ def test_what_is_not_finite_is_refused(value):
 def test_codes_that_floats_are_multiplied_by_are_shared():
     _, _, w, zero_point = problem(4, 8, 32, 2, False)
     weight = refq_fast.PackedWeight(refq.pack_codes(w, 4), np.ones(zero_point.shape, np.float32), zero_point, 4)
-    assert weight.whole == (None, None)
+    assert weight.integers == (None, None)
     x = np.ones((2, 64), np.float32)
     weight.quantized_linear(x, 8)
-    made = weight.whole[1]
+    made = weight.integers[1]
     assert made.codes is weight.fast.codes
     weight.quantized_linear(x, 4)
-    assert weight.whole[1] is made
+    assert weight.integers[1] is made
 
 
 @pytest.mark.parametrize("same", [False, True])
