@@ -19,10 +19,10 @@ from refq_fast.simd import (
     splat,
     store,
     store_block,
-    turn,
     where,
     zero_block,
 )
+from refq_fast.simd_squares import turn
 
 
 @serial

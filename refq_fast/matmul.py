@@ -11,7 +11,8 @@ import numpy as np
 
 from refq_fast import threads
 from refq_fast.kernel import serial
-from refq_fast.simd import LANES, ROWS, add_products, load_block, load_floats, store, store_block, turn, zero_block
+from refq_fast.simd import LANES, ROWS, add_products, load_block, load_floats, store, store_block, zero_block
+from refq_fast.simd_squares import turn
 
 WIDTH = 2 * LANES  # with 16 lanes ROWS of them are half the registers of the processor
 DEPTH = 320  # rows of a panel, which stays in the first-level cache

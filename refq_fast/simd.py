@@ -109,24 +109,6 @@ def store_block(context, array, index, step, value):
 
 
 @intrinsic
-def turn(context, x, index, step, y, place, stride):
-    """y[place + j * stride + i] = x[index + i * step + j], i and j below LANES: a square of two flat float32 arrays."""
-
-    def generate(context, builder, signature, args):
-        at, to = (pointer(context, builder, signature, args[n : n + 2], kind) for n, kind in ((0, x), (3, y)))
-        rows = []
-        for _ in range(LANES):
-            rows.append(vector_at(builder, at, _F32))
-            at = builder.gep(at, [args[2]])
-        for row in _turned(builder, rows):
-            store_at(builder, row, to)
-            to = builder.gep(to, [args[5]])
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp, types.intp, y, types.intp, types.intp), generate
-
-
-@intrinsic
 def splat(context, number):
     """A float32 in all lanes."""
 
@@ -297,24 +279,6 @@ def call(builder, name, kind, *args, **options):
     """What LLVM's own function of this name gives, of type `kind`."""
     shape = ir.FunctionType(kind, [value.type for value in args])
     return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, shape, name), args, **options)
-
-
-def exchanged(builder, a, b, half):
-    """The square of four blocks of `half` lanes, a above b, turned; so for every such square of two vectors."""
-    kind = ir.VectorType(_I32, LANES)
-    low = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
-    high = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
-    return (builder.shuffle_vector(a, b, ir.Constant(kind, mask)) for mask in (low, high))
-
-
-def _turned(builder, rows):
-    """The square of vectors turned: blocks off the diagonal change places, then so inside of each, down to numbers."""
-    half = LANES // 2
-    while half:
-        for i in (i for i in range(LANES) if not i & half):
-            rows[i], rows[i + half] = exchanged(builder, rows[i], rows[i + half], half)
-        half //= 2
-    return rows
 
 
 def broadcast(builder, number, vector):

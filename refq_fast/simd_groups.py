@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from refq_fast.simd import LANES, Vector, call, exchanged, floats, pointer, store_at, vector_at
+from refq_fast.simd import LANES, Vector, call, floats, pointer, store_at
 
 _I32 = ir.IntType(32)
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
@@ -29,26 +29,6 @@ def largest(context, value):
         return _reduced(builder, "fmax", args[0])
 
     return types.float32(floats), generate
-
-
-@intrinsic
-def smallest_of_each(context, array, index):
-    """In lane i the smallest of array[index + i * LANES :][:LANES], of a flat float32 array without NaN."""
-
-    def generate(context, builder, signature, args):
-        return _of_each(builder, "<", pointer(context, builder, signature, args))
-
-    return floats(array, types.intp), generate
-
-
-@intrinsic
-def largest_of_each(context, array, index):
-    """In lane i the largest of array[index + i * LANES :][:LANES], of a flat float32 array without NaN."""
-
-    def generate(context, builder, signature, args):
-        return _of_each(builder, ">", pointer(context, builder, signature, args))
-
-    return floats(array, types.intp), generate
 
 
 @intrinsic
@@ -105,18 +85,6 @@ def store_codes(context, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), generate
-
-
-def _of_each(builder, order, at):
-    """Rows are folded in pairs until one is left: each step halves the lanes that belong to a row."""
-    rows = [vector_at(builder, builder.gep(at, [_I32(i * LANES)]), ir.FloatType()) for i in range(LANES)]
-    half = LANES // 2
-    while half:
-        for i in range(half):
-            a, b = exchanged(builder, rows[i], rows[i + half], half)
-            rows[i] = builder.select(builder.fcmp_ordered(order, a, b), a, b)
-        half //= 2
-    return rows[0]
 
 
 def _reduced(builder, how, value):

@@ -8,7 +8,8 @@ from refq import checks
 from refq.ranges.minmax import grid_of_range
 from refq_fast.kernel import parallel, serial
 from refq_fast.simd import LANES, load_floats, maximum, minimum, splat, store
-from refq_fast.simd_groups import largest, largest_of_each, smallest, smallest_of_each
+from refq_fast.simd_groups import largest, smallest
+from refq_fast.simd_squares import largest_of_each, smallest_of_each
 
 CHUNK = 8192  # elements a task, at least
 
