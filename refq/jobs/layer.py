@@ -1,6 +1,5 @@
 """One tensor of the model to the pieces of bytes that stand for it, a chunk of rows at a time."""
 
-import collections
 import functools
 from typing import NamedTuple
 
@@ -66,7 +65,8 @@ def check_scales(units, largest, checkpoint, options):
     """
     for unit in units:
         if unit.scheme and largest[unit.name] >= RISKY:
-            collections.deque(pieces(unit, Source(checkpoint, refq, options), []), maxlen=0)
+            for _ in pieces(unit, Source(checkpoint, refq, options), []):
+                pass
 
 
 def copied(unit, source, _):
@@ -82,7 +82,7 @@ def _quantized(unit, source, errors):
     group_size = group_size or unit.stored[1]
     qmin, qmax = engine.integer_range(bits)
     limits = -qmax if isinstance(unit.scheme.transform, Outliers) else qmin, qmax
-    rounded = getattr(engine, "rounding", rounding).rounded
+    rounded = getattr(engine, "rounding", rounding).rounded  # refq_fast has a twin of the whole step
     one = None
     if strategy == "tensor":
         one = grids.get(unit.layer) or _fitted(source, read(0, unit.shape[0]), limits, symmetric)
@@ -98,9 +98,9 @@ def _quantized(unit, source, errors):
         return rounded(w, bits, limits, group_size, symmetric, known, original)
 
     fitted = []
-    for packed, *grid, far in in_order(engine, work, row_chunks(unit.stored)):
+    for packed, *grid, sums in in_order(engine, work, row_chunks(unit.stored)):
         yield f"{unit.layer}.weight_packed", packed
-        errors.append(far)
+        errors.append(sums)
         fitted.append(grid)
     scale, zero_point = one or (np.concatenate(column) for column in zip(*fitted, strict=True))
     yield f"{unit.layer}.weight_scale", scale

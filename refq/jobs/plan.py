@@ -179,16 +179,20 @@ def _check_options(options):
     if options.method in METHODS and options.bits not in widths:
         wanted = f"{widths[0]}..{widths[-1]}" if len(widths) > 1 else widths[0]
         raise UsageError(f"bits is {options.bits}; --method {options.method} takes {wanted}")
-    right = {
-        "method": options.method in METHODS,
-        "symmetric": affine or options.symmetric,
-        "group_size": size in ("channel", "tensor") or (type(size) is int and size > 0),
-        "range": options.range in (RANGES if affine else RANGES[:1]),
-        "fallback": options.fallback in FALLBACKS,
+    ranges = RANGES if affine else RANGES[:1]
+    rules = {
+        "method": (options.method in METHODS, ", ".join(METHODS)),
+        "symmetric": (affine or options.symmetric, "True, as codebooks have no zero point"),
+        "group_size": (
+            size in ("channel", "tensor") or (type(size) is int and size > 0),
+            "a positive integer, channel, tensor",
+        ),
+        "range": (options.range in ranges, ", ".join(ranges)),
+        "fallback": (options.fallback in FALLBACKS, ", ".join(FALLBACKS)),
     }
-    for name, is_right in right.items():
+    for name, (is_right, allowed) in rules.items():
         if not is_right:
-            raise UsageError(f"{name} is {getattr(options, name)!r}; see Options for what it may be")
+            raise UsageError(f"{name} is {getattr(options, name)!r}; it may be {allowed}")
 
 
 def _fits(name, pattern):

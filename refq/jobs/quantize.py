@@ -83,24 +83,6 @@ def bytes_needed(checkpoint, shards):
     return weights + beside + 2**14 + 2**11 * len(checkpoint.tensors)
 
 
-def _checked(model, options, engine=None):
-    """Everything that can be wrong with the model, before anything is written: checkpoint, schemes, record, shards."""
-    checkpoint = open_checkpoint(model)
-    schemes = plan_schemes(checkpoint, options)
-    digests, largest = check_inputs(checkpoint, engine)
-    files, record = plan_files(checkpoint, schemes), run_record(options, digests)
-    for units in files.values():
-        check_scales(units, largest, checkpoint, options)
-    return checkpoint, schemes, record, plan_shards(files, record)
-
-
-def _planned(checkpoint, unit, spans):
-    _, info = checkpoint.tensors[unit.name]
-    stored = sum(spans[name][1] - spans[name][0] for name, _, _ in unit.parts)
-    form = scheme_text(unit.scheme) if unit.scheme else info.dtype
-    return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}
-
-
 def write_small_files(checkpoint, schemes, shards, model, digests, attention=Attention()):  # noqa: B008 (immutable)
     """All that a model directory has beside its weights, into the directory `model`."""
     kept = ["lm_head", *(name for name in linear_names(checkpoint.config) if name not in schemes)]
@@ -134,3 +116,21 @@ def write_beside(checkpoint, stem, shards, model, digests):
 def write_pretty(path, value):
     """JSON for people, too."""
     output.write_file(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def _checked(model, options, engine=None):
+    """Everything that can be wrong with the model, before anything is written: checkpoint, schemes, record, shards."""
+    checkpoint = open_checkpoint(model)
+    schemes = plan_schemes(checkpoint, options)
+    digests, largest = check_inputs(checkpoint, engine)
+    files, record = plan_files(checkpoint, schemes), run_record(options, digests)
+    for units in files.values():
+        check_scales(units, largest, checkpoint, options)
+    return checkpoint, schemes, record, plan_shards(files, record)
+
+
+def _planned(checkpoint, unit, spans):
+    _, info = checkpoint.tensors[unit.name]
+    stored = sum(spans[name][1] - spans[name][0] for name, _, _ in unit.parts)
+    form = scheme_text(unit.scheme) if unit.scheme else info.dtype
+    return {"name": unit.name, "format": form, "bytes_before": info.end - info.start, "bytes": stored}

@@ -51,7 +51,7 @@ DIRECTORY = directory()
 
 @contextlib.contextmanager
 def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
-    """The run that writes OUT; None if that is what it would write already. At the end it is published.
+    """The run that writes OUT, which is published at the end; None if OUT is there already, of this very run.
 
     Parameters
         paths: (MODEL, OUT), what is read and what is written.
@@ -99,7 +99,7 @@ def _is_finished(target, record, overwrite, kind):
     """Whether `target` is what this run would write; refuses another one, unless it will be overwritten."""
     try:
         check_same_run(kind.run_of(target), record, target, "--overwrite replaces it")
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         if overwrite:
             return False
         if isinstance(error, RefqError):

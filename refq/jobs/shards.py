@@ -48,10 +48,10 @@ def write_shards(room, shards, source, record, done, pieces=pieces, doing="quant
             with output.allocated(os.path.join(room, "model", name), layout.size) as file:
                 figures = {}
                 for unit in units:
-                    spans = {name: layout.spans[name] for name, _, _ in unit.parts}
+                    spans, errors = {part: layout.spans[part] for part, _, _ in unit.parts}, []
                     line = done.get(unit.name)
                     if not are_written(file, spans, line):
-                        line = _write_unit(file, unit, spans, pieces(unit, source, errors := []), errors)
+                        line = _write_unit(file, unit, spans, pieces(unit, source, errors), errors)
                         append(journal, line)
                     figures |= {unit.layer: line["figures"]} if unit.scheme else {}
                     advance(int(np.prod(unit.shape)))

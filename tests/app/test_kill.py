@@ -9,6 +9,7 @@ import signal
 import time
 
 import pytest
+from safetensors.numpy import load_file
 
 import refq as reference
 from refq.files.checkpoint import open_checkpoint
@@ -17,6 +18,7 @@ from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 from tests.app.commands import digests, small, start
 from tests.app.commands import refq as run
+from tests.files.models import save
 
 OPTIONS = ("--group-size", "8", "--engine", "reference")
 CALLS = ("pwrite", "write", "fsync", "rename", "posix_fallocate", "ftruncate")
@@ -357,6 +359,14 @@ def test_resume_with_nothing_to_resume_and_of_what_is_finished(tiny, whole, tmp_
     shutil.rmtree(tmp_path / "out")
     shutil.copytree(tiny, tmp_path / "out")
     result = run("quantize", tiny, tmp_path / "out", *OPTIONS, "--resume")
+    assert result.exit_code == 3
+    assert "holds no run record" in result.stderr
+
+
+def test_metadata_that_is_none_of_ours_is_no_run_record(tiny, tmp_path):
+    out = shutil.copytree(tiny, tmp_path / "out")
+    save(out / "model.safetensors", load_file(out / "model.safetensors"), {"format": "pt", "refq": "[1]"})
+    result = run("quantize", tiny, out, *OPTIONS, "--resume")
     assert result.exit_code == 3
     assert "holds no run record" in result.stderr
 
