@@ -29,7 +29,7 @@ from refq.errors import UsageError
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random numbers.")
 @options.activations
 @options.head_bits
-@click.option("--cache-bits", type=click.IntRange(8, 8), help="Keep keys and values as codes of so many bits.")
+@options.cache_bits
 @options.engine
 @options.threads
 @click.option("--stats", is_flag=True, help="Prefill and decode tokens per second, on stderr.")
@@ -44,7 +44,7 @@ def command(model, prompt, activations, head_bits, cache_bits, engine, threads, 
     from refq.jobs.running import open_model
 
     engine = load(engine, threads)
-    loaded = open_model(model, engine, activations, head_bits)
+    loaded = open_model(model, engine, activations, head_bits, cache_bits)
     tokenizer = open_tokenizer(model, loaded[0]["vocab_size"])
     bos, ends = special_ids(model, loaded[0], tokenizer)
     tokens = _tokens(tokenizer, prompt, bos)
@@ -57,10 +57,10 @@ def command(model, prompt, activations, head_bits, cache_bits, engine, threads, 
         _write(stream.push(token))
 
     if stats:
-        _warm(engine, loaded, tokens, cache_bits)
+        _warm(engine, loaded, tokens)
     try:
         _write("".join(map(stream.push, tokens)))
-        report = generate(engine, loaded, tokens, ends, sampling, emit, cache_bits)
+        report = generate(engine, loaded, tokens, ends, sampling, emit)
         _write(stream.flush())
     finally:
         if sys.stdout.isatty():
@@ -88,11 +88,11 @@ def _write(text):
     sys.stdout.buffer.flush()
 
 
-def _warm(engine, model, tokens, cache_bits):
+def _warm(engine, model, tokens):
     """One step of each kind that nobody counts: it loads or compiles the kernels."""
     from refq.jobs.generate import Sampling, generate
 
-    generate(engine, model, tokens[:64], (), Sampling(max_tokens=2), lambda token: None, cache_bits)
+    generate(engine, model, tokens[:64], (), Sampling(max_tokens=2), lambda token: None)
 
 
 def _rates(prompt, report):

@@ -107,6 +107,7 @@ activations = click.option(
 head_bits = click.option(
     "--head-bits", type=click.IntRange(2, 8), help="Quantize the output layer when it is loaded, for speed."
 )
+cache_bits = click.option("--cache-bits", type=click.IntRange(8, 8), help="Keys and values as codes of so many bits.")
 symmetric = click.option(
     "--symmetric/--asymmetric", default=True, show_default=True, help="Without or with zero points."
 )

@@ -20,15 +20,16 @@ from refq.app import options
 @click.option("--original", type=options.MODEL, help="Also KL divergence and top-1 agreement against this model.")
 @options.activations
 @options.head_bits
+@options.cache_bits
 @options.engine
 @options.threads
 @options.as_json
-def command(model, text, context, tokens, original, activations, head_bits, engine, threads, as_json):
+def command(model, text, context, tokens, original, engine, threads, as_json, **running):
     """Score a text with a model: the perplexity of windows that do not overlap."""
     from refq.app.engine import load
     from refq.jobs.perplexity import perplexity
 
-    report = perplexity(model, text, load(engine, threads), context, tokens, original, activations, head_bits)
+    report = perplexity(model, text, load(engine, threads), context, tokens, original, **running)
     click.echo(json.dumps(report) if as_json else table(report))
 
 

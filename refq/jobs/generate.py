@@ -27,16 +27,15 @@ class Report(NamedTuple):
     decode_seconds: float
 
 
-def generate(engine, model, tokens, ends, sampling, emit, cache_bits=None):
+def generate(engine, model, tokens, ends, sampling, emit):
     """Continue `tokens`, and hand out each new one as soon as it is chosen.
 
     Parameters
-        model: (config, params).
+        model: (config, params), as load_model or open_model gives them.
         tokens: list of ids, the prompt with its special tokens; at least one.
         ends: ids that end the text; they are not emitted.
         sampling: Sampling.
         emit: function of one id.
-        cache_bits: as LlamaDecoder takes it.
     Returns
         Report: prefill is up to the logits of the first token; decode is all that follows.
     Raises
@@ -44,7 +43,8 @@ def generate(engine, model, tokens, ends, sampling, emit, cache_bits=None):
     """
     config, params = model
     check_request(config, tokens, sampling)
-    decoder = engine.LlamaDecoder(params, config, operations(engine, config), cache_bits)
+    ops = operations(engine, config | {"cache_bits": None})  # the decoder has codes in its cache
+    decoder = engine.LlamaDecoder(params, config, ops, config.get("cache_bits"))
     random, made, fed = np.random.Generator(np.random.PCG64(sampling.seed)), [], list(tokens)
     reason, started, prefilled = "max_tokens", time.perf_counter(), None
     while len(made) < sampling.max_tokens:

@@ -8,6 +8,7 @@ from refq.jobs.gguf import load_gguf
 from refq.jobs.progress import progress
 from refq.jobs.stored import read_floats
 from refq.jobs.stored_inputs import read_layer
+from refq.models.decoder import quantized_cache
 from refq.training.activations import quantized_attention, quantized_inputs
 from refq.transforms.inputs import ReassembledInput, rotated_queries, transformed_inputs
 
@@ -62,6 +63,7 @@ def operations(engine, config):
     """
     ops = quantized_attention(engine, config.get("attention_activations"))
     ops = rotated_queries(ops) if config.get("rotated_queries") else ops
+    ops = quantized_cache(ops) if config.get("cache_bits") else ops
     return transformed_inputs(quantized_inputs(ops))
 
 

@@ -13,7 +13,7 @@ from refq.jobs.running import open_model
 from refq.jobs.text import cut_documents, memory_of_texts, read_documents
 
 
-def perplexity(directory, text, engine, context=256, limit=None, original=None, activations="stored", head_bits=None):
+def perplexity(directory, text, engine, context=256, limit=None, original=None, **running):
     """Score a text with a model.
 
     Every document of the text (see refq.jobs.text) is cut into tokens once (with the one token at its start that the
@@ -27,8 +27,7 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None, 
         context: tokens a window, 2 .. the model's positions.
         limit: tokens to use; None for all.
         original: another model with the same tokenizer, or None.
-        activations: as open_model takes it, of both.
-        head_bits: as open_model takes it, of the model.
+        running: activations, of both, head_bits and cache_bits, of the model, as open_model takes them.
     Returns
         dict: perplexity, nats_per_token, bits_per_byte, tokens_scored, windows, seconds, tokens_per_second. The bytes
         are those of the text to which each window's scored tokens decode; the seconds are those of scoring alone.
@@ -38,7 +37,7 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None, 
         UsageError: a context or limit that the model or text does not have; an original that does not fit.
         FileError: a model or text that cannot be read, or a text too short for one window.
     """
-    model, (_, documents) = open_model(directory, engine, activations, head_bits), read_documents(text)
+    model, (_, documents) = open_model(directory, engine, **running), read_documents(text)
     tokenizer = open_tokenizer(directory, model[0]["vocab_size"])
     needed = sum(memory_of_texts(documents, tokenizer))
     if needed > WORTH_SAYING:
@@ -47,7 +46,7 @@ def perplexity(directory, text, engine, context=256, limit=None, original=None, 
     check_sizes(model[0], len(tokens), context, limit, text)
     models, windows = [model], cut_windows(tokens[:limit], context)
     if original is not None:
-        models.append(open_model(original, engine, activations))
+        models.append(open_model(original, engine, running.get("activations", "stored")))
         other = open_tokenizer(original, models[1][0]["vocab_size"])
         _check_original(models, original, context, np.array_equal(cut_documents(documents, other), tokens))
     started = time.perf_counter()

@@ -5,13 +5,14 @@ import numpy as np
 from refq.errors import UsageError
 from refq.jobs.model import load_model
 from refq.jobs.plan import row_chunks
+from refq.models.decoder import check_cache_bits
 from refq.training.activations import QuantizedInput
 from refq.transforms.inputs import ReassembledInput, RotatedInput
 
 GROUP = 32
 
 
-def open_model(directory, engine, activations="stored", head_bits=None):
+def open_model(directory, engine, activations="stored", head_bits=None, cache_bits=None):
     """load_model, and what is asked for beside.
 
     Parameters
@@ -20,16 +21,18 @@ def open_model(directory, engine, activations="stored", head_bits=None):
             quantized, a grid a token.
         head_bits: 2..8, or None. The head becomes a PackedWeight, symmetric, with a float16 scale for every GROUP
             weights of a row; for the whole row at 8 bits, or where GROUP does not divide it.
+        cache_bits: 8, or None; keys and values are seen as LlamaDecoder keeps them, by what runs with `operations`.
     Returns
         config, params: as load_model.
     Raises
-        as load_model; UsageError: a number of bits outside its range.
+        as load_model; UsageError: a number of bits outside its range; GridError: another cache_bits.
     """
     if head_bits is not None and not 2 <= head_bits <= 8:
         raise UsageError(f"head_bits={head_bits}; 2..8 is needed")
     if activations not in ("stored", "off") and not (type(activations) is int and 2 <= activations <= 16):
         raise UsageError(f"activations={activations!r}; 'stored', 'off' or a number of bits, 2..16, is needed")
     config, params = load_model(directory, engine, activations == "stored")
+    config |= {"cache_bits": check_cache_bits(cache_bits)}
     if head_bits is not None:
         head = params.get("lm_head.weight", params["model.embed_tokens.weight"])
         params["lm_head.weight"] = _packed(head, head_bits, engine)

@@ -33,7 +33,7 @@ class LlamaDecoder:
     def __init__(self, params, config, ops=None, cache_bits=None):
         ops = ops or refq.ops
         self.params, self.config, self.cache = params, config, None
-        self.ops = ops if check_cache_bits(cache_bits) is None else _on_grids(ops)
+        self.ops = ops if check_cache_bits(cache_bits) is None else quantized_cache(ops)
 
     def feed(self, tokens):
         """Logits (V,) after the last of some tokens (T,), which follow all that were fed before."""
@@ -55,8 +55,8 @@ def check_cache_bits(bits):
     return bits
 
 
-def _on_grids(ops):
-    """`ops` whose attention sees keys and values on a grid of each token and head."""
+def quantized_cache(ops):
+    """`ops` whose attention sees keys and values on an 8-bit grid of each token and head."""
 
     def causal_attention(q, k, v):
         return ops.causal_attention(q, *(dequantize(*token_quantize(x, 8, symmetric=True)) for x in (k, v)))

@@ -210,10 +210,10 @@ def test_refuses_in_one_sentence(tiny, tmp_path):
 
 
 @both
-@pytest.mark.parametrize(("activations", "head_bits"), [("off", 8), (8, None), (15, 4), (8, 2)])
-def test_fewer_bits_are_those_of_the_forward_pass(engine, tiny, activations, head_bits):
+@pytest.mark.parametrize("bits", [("off", 8), (8, None), (15, 4), (8, 2), ("off", None, 8), (8, 8, 8)])
+def test_fewer_bits_are_those_of_the_forward_pass(engine, tiny, bits):
     """Prompts of one token and of many: each next one is the likeliest, or nearly so, where codes stand near a tie."""
-    model = open_model(tiny / "w4", engine, activations, head_bits)
+    model = open_model(tiny / "w4", engine, *bits)
     config, params = model
     for start in ([256], [256, 84, 104, 101, 32, 99, 108, 111, 99, 107]):
         tokens = start + continued(engine, model, start, Sampling(max_tokens=12)).tokens

@@ -229,9 +229,12 @@ def test_fewer_bits_cost_a_little(tiny, engine):
     args = (tiny / "w8", "--text", TEXT, "--context", 64, "--tokens", 1280, "--engine", engine, "--json")
     exact, *others = (
         json.loads(run(*args, *more).stdout)["nats_per_token"]
-        for more in ((), ("--head-bits", 8), ("--activations", 15), ("--activations", 4), ("--head-bits", 2))
-    )
-    near, finest, *coarse = (abs(nats - exact) for nats in others)
+        for more in (
+            (), ("--head-bits", 8), ("--cache-bits", 8), ("--activations", 15), ("--activations", 4), ("--head-bits", 2)
+        )
+    )  # fmt: skip
+    near, cached, finest, *coarse = (abs(nats - exact) for nats in others)
     assert 0 < near < 0.01
+    assert 0 < cached < 0.01
     assert 0 < finest < 1e-3
     assert min(coarse) > 10 * finest
