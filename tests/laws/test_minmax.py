@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refq
+from tests.laws.rules import check_a_grid_with_zero_on_it, check_float64_is_kept
 from tests.support import both, range_arguments, range_edges
 
 arguments = range_arguments
@@ -18,11 +19,7 @@ def edges():
 @both
 @given(arguments())
 def test_a_grid_with_zero_on_it(engine, arguments):
-    scale, zero_point = engine.minmax(**arguments)
-    assert scale.shape == zero_point.shape == (*arguments["groups"].shape[:-1], 1)
-    assert (scale.dtype, zero_point.dtype) == (np.float32, np.int32)
-    assert (scale > 0).all()
-    assert ((arguments["qmin"] <= zero_point) & (zero_point <= arguments["qmax"])).all()
+    check_a_grid_with_zero_on_it(engine.minmax, arguments)
 
 
 @both
@@ -72,10 +69,7 @@ def test_limits_may_be_narrow_integers(engine, rule, kind, qmin, qmax):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    arguments["groups"] = arguments["groups"].astype(np.float64)
-    scale, zero_point = engine.minmax(**arguments)
-    assert scale.dtype == np.float64
-    np.testing.assert_equal((scale, zero_point), refq.minmax(**arguments))
+    check_float64_is_kept(engine, "minmax", arguments)
 
 
 def _wrong(symmetric_steps=lambda qmin, qmax: qmax, zero_inside=True, late=False, zero=1.0, zero_rounding=np.rint):

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
+from tests.laws.rules import check_a_grid_with_zero_on_it, check_float64_is_kept
 from tests.support import both, range_arguments, range_edges, squared_error
 
 arguments = range_arguments
@@ -35,11 +36,7 @@ def test_no_shrunken_range_is_better(engine, arguments):
 @both
 @given(arguments())
 def test_a_grid_with_zero_on_it(engine, arguments):
-    scale, zero_point = engine.mse(**arguments)
-    assert (scale > 0).all()
-    assert ((arguments["qmin"] <= zero_point) & (zero_point <= arguments["qmax"])).all()
-    if arguments["scale_dtype"] == "float16":
-        np.testing.assert_array_equal(scale, refq.float16_scale(scale))
+    check_a_grid_with_zero_on_it(engine.mse, arguments)
 
 
 @both
@@ -56,10 +53,7 @@ def test_a_power_of_two_scales_the_scale(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    arguments["groups"] = arguments["groups"].astype(np.float64)
-    found = engine.mse(**arguments)
-    assert found[0].dtype == np.float64
-    np.testing.assert_equal(found, refq.mse(**arguments))
+    check_float64_is_kept(engine, "mse", arguments)
 
 
 def wrong_search(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refq
+from tests.laws.rules import check_a_grid_with_zero_on_it, check_float64_is_kept
 from tests.support import both, range_arguments, range_edges, squared_error
 
 
@@ -51,20 +52,13 @@ def test_a_larger_gamma_clips_less(engine, arguments):
 @both
 @given(arguments())
 def test_a_grid_with_zero_on_it(engine, arguments):
-    scale, zero_point = engine.sqnr(**arguments)
-    assert (scale > 0).all()
-    assert ((arguments["qmin"] <= zero_point) & (zero_point <= arguments["qmax"])).all()
-    if arguments["scale_dtype"] == "float16":
-        np.testing.assert_array_equal(scale, refq.float16_scale(scale))
+    check_a_grid_with_zero_on_it(engine.sqnr, arguments)
 
 
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    arguments["groups"] = arguments["groups"].astype(np.float64)
-    found = engine.sqnr(**arguments)
-    assert found[0].dtype == np.float64
-    np.testing.assert_equal(found, refq.sqnr(**arguments))
+    check_float64_is_kept(engine, "sqnr", arguments)
 
 
 @both
