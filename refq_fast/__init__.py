@@ -9,6 +9,7 @@ from refq_fast.grids.awq_words import pack_awq, unpack_awq
 from refq_fast.grids.codebook import codebook_dequantize, codebook_quantize
 from refq_fast.grids.gptq_words import pack_gptq, unpack_gptq
 from refq_fast.grids.lookup import codebook_lookup, codebook_lookup_vjp
+from refq_fast.grids.matmul_nbits import pack_matmul_nbits, unpack_matmul_nbits
 from refq_fast.grids.mlx_words import pack_mlx, unpack_mlx
 from refq_fast.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
 from refq_fast.ranges.kmeans_optimal import kmeans_optimal

@@ -8,6 +8,7 @@ from refq.errors import DtypeError, GridError, ShapeError
 GPTQ_BITS = (2, 3, 4, 8)
 MLX_BITS = (2, 3, 4, 5, 6, 8)
 NBITS_BITS = (2, 4, 8)
+SMALLEST = 16  # of the blocks of MatMulNBits
 
 
 def matrix(name, q, bits, widths):
@@ -42,6 +43,25 @@ def whole_codes(length, bits):
     if 32 * length % bits:
         raise ShapeError(f"packed has {length} words for codes of {bits} bits; a multiple of {bits} holds whole codes")
     return 32 * length // bits
+
+
+def block(size):
+    """The size of a block of MatMulNBits."""
+    if checks.integer("block_size", size) < SMALLEST or size & (size - 1):
+        raise GridError(f"block_size={size}; a power of two from {SMALLEST} on is needed")
+    return int(size)
+
+
+def blocks(packed, bits, length):
+    """Blocks of MatMulNBits that hold `length` codes a row, as rows of bytes uint8 (n, m); the width; the length."""
+    bits, length = one_of("bits", bits, NBITS_BITS), checks.count("length", length)
+    packed = of_type(np.asarray(packed), np.uint8)
+    if packed.ndim != 3:
+        raise ShapeError(f"packed has shape {packed.shape}; three axes are needed")
+    size = block(packed.shape[2] * 8 // bits)
+    if packed.shape[1] != -(-length // size):
+        raise ShapeError(f"packed has {packed.shape[1]} blocks; {length} inputs are {-(-length // size)} of {size}")
+    return np.ascontiguousarray(packed).reshape(len(packed), packed.shape[1] * packed.shape[2]), bits, length
 
 
 def one_of(name, value, allowed):

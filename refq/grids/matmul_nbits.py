@@ -3,11 +3,8 @@
 import numpy as np
 
 from refq import checks
-from refq.errors import GridError, ShapeError
 from refq.grids import arguments_words as arguments
 from refq.grids.pack import as_codes, pack_codes, unpack_codes
-
-SMALLEST = 16  # of the blocks
 
 
 def pack_matmul_nbits(q, bits, block_size):
@@ -32,7 +29,7 @@ def pack_matmul_nbits(q, bits, block_size):
     Spec: pack_matmul_nbits
     """
     q, bits = arguments.matrix("q", q, bits, arguments.NBITS_BITS)
-    size, half = _block(block_size), 2 ** (bits - 1)
+    size, half = arguments.block(block_size), 2 ** (bits - 1)
     filled = np.pad(q, [(0, 0), (0, -q.shape[1] % size)], constant_values=-half)
     return pack_codes(as_codes((filled + half).astype(np.uint8), bits), bits).reshape(len(q), -1, size * bits // 8)
 
@@ -58,15 +55,8 @@ def unpack_matmul_nbits(packed, bits, length):
     Source: ONNX Runtime's description of the operator; run on all widths.
     Spec: unpack_matmul_nbits
     """
-    bits, length = arguments.one_of("bits", bits, arguments.NBITS_BITS), checks.count("length", length)
-    packed = arguments.of_type(np.asarray(packed), np.uint8)
-    if packed.ndim != 3:
-        raise ShapeError(f"packed has shape {packed.shape}; three axes are needed")
-    size = _block(packed.shape[2] * 8 // bits)
-    if packed.shape[1] != -(-length // size):
-        raise ShapeError(f"packed has {packed.shape[1]} blocks; {length} inputs are {-(-length // size)} of {size}")
-    stream = np.ascontiguousarray(packed).reshape(len(packed), packed.shape[1] * packed.shape[2])
-    return _turned(unpack_codes(stream, bits, packed.shape[1] * size), bits)[:, :length]
+    stream, bits, length = arguments.blocks(packed, bits, length)
+    return _turned(unpack_codes(stream, bits, stream.shape[1] * 8 // bits), bits)[:, :length]
 
 
 def pack_matmul_nbits_zeros(zero_point, bits):
@@ -117,12 +107,6 @@ def unpack_matmul_nbits_zeros(packed, bits, blocks):
     packed, bits = arguments.words(packed, np.uint8, bits, arguments.NBITS_BITS)
     checks.packed_codes(packed, np.uint8, bits, blocks)
     return _turned(unpack_codes(packed, bits, packed.shape[1] * 8 // bits), bits)[:, :blocks]
-
-
-def _block(size):
-    if checks.integer("block_size", size) < SMALLEST or size & (size - 1):
-        raise GridError(f"block_size={size}; a power of two from {SMALLEST} on is needed")
-    return int(size)
 
 
 def _turned(q, bits):
