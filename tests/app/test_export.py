@@ -192,7 +192,8 @@ def test_float_layers_of_a_gptq_file_are_those_of_all_blocks(folder, tmp_path, k
     for to in ("awq", "mlx"):
         assert export_to(tmp_path / "model", tmp_path / to, "--to", to)["layers"] == (13 if code else 12)
     left_out = json.loads((tmp_path / "awq" / "config.json").read_text())["quantization_config"]["dynamic"]
-    assert (r"-:.*model\.layers\.1\.self_attn\.v_proj" in left_out) and len(left_out) == (1 if code else 2)
+    assert r"-:.*model\.layers\.1\.self_attn\.v_proj" in left_out
+    assert len(left_out) == (1 if code else 2)
 
 
 def test_a_quantized_embedding_and_head_of_mlx(folder, tmp_path):
