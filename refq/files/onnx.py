@@ -51,6 +51,9 @@ def open_onnx(path):
     """
     path = os.fspath(path)
     identities = {path: _identity(path)}
+    if identities[path][2] > GRAPH_BYTES:
+        size = f"the graph has {identities[path][2]} bytes; at most {GRAPH_BYTES} are read"
+        raise FormatError(f"{path}: {size}, and larger weights belong into a file beside it (external data)")
     model = parse_model(read_bytes(path, GRAPH_BYTES, FormatError), path)
     graph = model.get("graph")
     if graph is None or "ir_version" not in model:

@@ -13,8 +13,10 @@ from refq.files.checkpoint import open_checkpoint
 from refq.jobs import output
 from refq.jobs.model import load_model
 from refq.jobs.onnx import open_model
+from refq.jobs.targets import Facts
+from refq.jobs.targets.onnx import target
+from tests.app.commands import digests, start
 from tests.app.commands import refq as run
-from tests.app.commands import start
 from tests.app.test_kill import KILLER, number_of_calls
 from tests.app.tiny import write_model
 
@@ -103,7 +105,36 @@ def test_what_it_cannot_hold(folder, tmp_path, name):
     assert {one["sqnr_db"] > 10 for one in found["requantized"].values()} == {True}
 
 
-def test_columns_in_another_order_and_codebooks(folder, tmp_path):
+def facts(**changes):
+    """Of a layer of 4 bits that any format holds."""
+    return Facts((8, 512), 4, 32, 0, 0, True, 11, True, True)._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "fault"),
+    [
+        (facts(), (4, 32, True, 32), None),
+        (facts(size=512), (4, None, True, 256), None),
+        (facts(size=172, shape=(8, 172)), (4, None, True, 256), None),
+        (facts(size=40, shape=(8, 40)), (4, None, True, 64), None),
+        (facts(size=1000, shape=(8, 1000)), (4, None, True, 256), None),
+        (facts(size=96, shape=(8, 288), bits=8, lowest=-128, highest=127), (8, 32, False, 32), None),
+        (facts(bits=2, lowest=-2), (2, 32, False, 32), None),
+        (facts(bits=5), (8, 32, True, 32), "it has 5 bits; 8 are due"),
+        (facts(size=24, shape=(8, 240)), (4, 16, True, 16), "its groups of 24 are no multiple of 16"),
+        (facts(size=20, shape=(8, 100)), (4, None, True, 256), "its groups of 20 are no multiple of 16"),
+        (facts(ordered=False), (4, 32, True, 32), "its columns are not in the order of the inputs (desc_act)"),
+        (facts(whole=False), (4, 32, False, 32), "a bias is no whole multiple of its scale: it has no zero point"),
+        (facts(highest=8), (4, 32, False, 32), "zero point 8 is not on its grid of -8..7"),
+    ],
+)
+def test_blocks(found, expected, fault):
+    schemes = target().schemes({"layer": found})
+    assert schemes == {"layer": expected}
+    assert target().fault(found, schemes["layer"]) == fault
+
+
+def test_codebooks(folder, tmp_path):
     done = run("quantize", folder / "float", tmp_path / "book", "--method", "kmeans", "--bits", 2, *REFERENCE)
     assert done.exit_code == 0, done.stderr
     assert "codebooks" in run(*export(tmp_path / "book", tmp_path / "it.onnx")).stderr
@@ -190,6 +221,19 @@ def test_killed_while_another_is_replaced(folder, tmp_path, monkeypatch):
             assert files(tmp_path) in (old, new)
         assert run(*again, "--resume").exit_code == 0
         assert files(tmp_path) == new
+
+
+def test_an_import_killed_and_resumed(folder, tmp_path, monkeypatch):
+    command = ("import", folder / "sym.onnx", tmp_path / "back", *REFERENCE)
+    total = number_of_calls(monkeypatch, *command)
+    whole = digests(tmp_path / "back")
+    (tmp_path / "back").rename(tmp_path / "whole")
+    for number in (total // 3, total // 4):
+        start(number, *command, "--resume", python=["-c", KILLER]).communicate()
+        assert not (tmp_path / "back").exists()
+    assert run(*command, "--resume").exit_code == 0
+    assert digests(tmp_path / "back") == whole
+    assert "complete already" in run(*command, "--resume").stdout
 
 
 def test_a_run_that_fails_leaves_nothing(folder, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ class Target(NamedTuple):
     misfit: function of (shape, scheme), why no weight of this shape can have it, or None.
     fault: function of (Facts, scheme), why this grid has no place in it, though another of its kind may, or None.
     tensors: function of (layer, scheme, Grid, engine); yields (tensor name, array), of all that stands for the layer.
-    config: function of (schemes, names of the linear layers), what is put into config.json.
+    config: function of (schemes, names of the linear layers), what is put into config.json; None where there is none.
     files: names of further files that hold its quantization_config alone.
     dtype: what config.json says of the floats; None for nothing.
     symmetric: whether a new grid for a layer must be.
