@@ -149,6 +149,7 @@ def publish_data(room, out, replace):
     _unlink(out)
     data = f"{out}.data"
     os.rename(os.path.join(room, os.path.basename(data)), data)
+    _sync(os.path.dirname(out))
 
 
 def check_space(room, out, needed):
