@@ -3,6 +3,7 @@
 import numpy as np
 
 from refq.grids.arguments_blocks import block_bytes, stored_half
+from refq.grids.q2_k import split_pairs
 
 SIZE, BYTES = 256, 210
 
@@ -41,9 +42,8 @@ def split_halves(low, high):
     k < 2, else the high nibble of byte l + 32 (k - 2); its high two bits are bits 2 k, 2 k + 1 of byte l.
     """
     low = low.reshape(*low.shape[:-1], 2, 1, 2, 32)
-    high = high.reshape(*high.shape[:-1], 2, 1, 32)
     nibble = np.concatenate([low & np.uint8(15), low >> np.uint8(4)], axis=-3)
-    pair = high >> np.uint8([[0], [2], [4], [6]]) & np.uint8(3)
+    pair = split_pairs(high)
     u = nibble.reshape(pair.shape) | pair << np.uint8(4)
     return u.reshape(*u.shape[:-3], SIZE)
 

@@ -16,15 +16,15 @@ from refq.jobs.stored_grid import Grid
 from refq.ops.rope import rope_frequencies
 
 FLOATS = {"F32": "<f4", "F16": "<f2"}
-PACKED = {"Q4_0": 4, "Q4_1": 4, "Q8_0": 8}
+PACKED = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q8_0": 8}
 LARGEST = 2**13  # |zero_point| of a Q4_1 that stays packed: (q - zero_point) * scale is exact
 
 
 def load_gguf(path, engine):
     """Read a GGUF file into the parameters that `llama_forward` takes, as load_model does.
 
-    A linear layer of Q4_0 or Q8_0, or of Q4_1 whose minima are whole steps, becomes engine.PackedWeight; what else
-    the file holds becomes float32, the numbers that llama.cpp makes of it.
+    A linear layer of Q4_0, Q5_0 or Q8_0, or of Q4_1 whose minima are whole steps, becomes engine.PackedWeight; what
+    else the file holds becomes float32, the numbers that llama.cpp makes of it.
 
     Returns
         config, params: see load_model.

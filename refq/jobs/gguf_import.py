@@ -45,7 +45,7 @@ class Imported(NamedTuple):
 def import_gguf(path, out, engine, resume=False, overwrite=False):
     """Write a GGUF file as a model directory with tokenizer, read the codes back, and compare them.
 
-    A linear layer of Q4_0 or Q8_0, or of Q4_1 whose minima are whole steps of zero points of 4 bits, becomes
+    A linear layer of Q4_0, Q5_0 or Q8_0, or of Q4_1 whose minima are whole steps of zero points of 4 bits, becomes
     compressed-tensors with groups of 32 and scales of float16; F32, F16 and BF16 tensors stay as they are; other types
     become F32, exactly the numbers that llama.cpp makes of them. Blocks of zeros get scale 1 and codes 0.
 

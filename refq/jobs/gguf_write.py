@@ -36,8 +36,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
     """Write a model as a GGUF file that llama.cpp loads, read it back and compare it.
 
     A quantized layer keeps its codes if the type holds its grid: groups of a multiple of 32, scales (and for Q4_1
-    minima) that are numbers of float16, and for Q4_0 and Q8_0 no zero point. A float layer is rounded as llama.cpp
-    does.
+    minima) that are numbers of float16, and for the others no zero point. A float layer is rounded as llama.cpp does.
 
     Parameters
         model: a model directory, float or quantized.

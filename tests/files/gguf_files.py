@@ -11,6 +11,7 @@ from refq.files.gguf_metadata import model_metadata, token_metadata
 from refq.files.gguf_model import gguf_name
 from refq.files.gguf_types import TENSOR_TYPES, byte_count
 from refq.files.gguf_vocabulary import tokenizer_metadata
+from tests.laws.blocks import HALVES
 
 WORLD = pathlib.Path(refq.world.__file__).parent / "model"
 PIECES = ["\u2581", "a", "b", "ab", "\u2581a", "\u2581ab", "c", "abc"]
@@ -56,7 +57,7 @@ def numbers(random, kind, shape):
         x = random.standard_normal(shape).astype(np.float32)
         return {"F32": x, "F16": x.astype(np.float16)}.get(kind, (x.view(np.uint32) >> 16).astype(np.uint16)).tobytes()
     raw = random.integers(0, 256, byte_count(kind, shape), np.uint8).reshape(-1, TENSOR_TYPES[kind].size)
-    for offset in {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q6_K": (208,)}.get(kind, (0,)):
+    for offset in HALVES[kind.lower()]:
         raw[:, offset + 1] &= 0xBB
     return raw.tobytes()
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 import refq
 
 SIZES = {"q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q8_0": (32, 34)}
-SIZES |= {"q4_k": (256, 144), "q6_k": (256, 210)}
-HALVES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q4_k": [0, 2], "q6_k": [208]}
+SIZES |= {"q2_k": (256, 84), "q3_k": (256, 110), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210)}
+SIZES |= {"iq4_nl": (32, 18)}
+HALVES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "iq4_nl": [0]}
+HALVES |= {"q2_k": [80, 82], "q3_k": [108], "q4_k": [0, 2], "q5_k": [0, 2], "q6_k": [208]}
 KINDS = {
     "normal": lambda random, shape: random.standard_normal(shape),
     "halves": lambda random, shape: random.integers(-20, 20, shape) / 2,
@@ -155,6 +157,16 @@ def halves(blocks, start):
     half = u.shape[1] // 2
     blocks[:, start:] = u[:, :half] | u[:, half:] << 4
     return blocks
+
+
+def turned(pairs):
+    """The four pairs of bits of every byte in the other order."""
+    return (pairs & 3) << 6 | (pairs & 12) << 2 | (pairs >> 2) & 12 | pairs >> 6
+
+
+def reversed_bits(raw):
+    """The eight bits of every byte in the other order."""
+    return np.packbits(np.unpackbits(raw, axis=-1), axis=-1, bitorder="little")
 
 
 def big_endian(blocks, start=0):

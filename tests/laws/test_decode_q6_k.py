@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 from tests.laws.block_laws import check_decoded_alone
-from tests.laws.blocks import halves, raw, raw_edges, redecoded, swapped, with_units
+from tests.laws.blocks import halves, raw, raw_edges, redecoded, swapped, turned, with_units
 from tests.support import both
 
 
@@ -35,15 +35,11 @@ def test_numbers_of_0_give_0(engine, arguments):
     assert not engine.decode_q6_k(with_units("q6_k", arguments["packed"], 0)).any()
 
 
-def _turned(high):
-    return (high & 3) << 6 | (high & 12) << 2 | (high >> 2) & 12 | high >> 6
-
-
 WRONG = {
     "first code in the high nibble": redecoded("q6_k", lambda b: np.hstack([swapped(b[:, :128], 0), b[:, 128:]])),
     "codes 2 j and 2 j + 1 in a byte": redecoded("q6_k", lambda b: np.hstack([halves(b[:, :128], 0), b[:, 128:]])),
     "high bits lost": redecoded("q6_k", lambda b: np.hstack([b[:, :128], b[:, 128:192] & 0x55, b[:, 192:]])),
-    "high bits the other way": redecoded("q6_k", lambda b: np.hstack([b[:, :128], _turned(b[:, 128:192]), b[:, 192:]])),
+    "high bits the other way": redecoded("q6_k", lambda b: np.hstack([b[:, :128], turned(b[:, 128:192]), b[:, 192:]])),
     "scales without a sign": redecoded("q6_k", lambda b: np.hstack([b[:, :192], b[:, 192:208] & 127, b[:, 208:]])),
     "unit first": redecoded("q6_k", lambda b: np.roll(b, -2, axis=-1) & np.uint8([255] * 209 + [0xBB])),
 }

@@ -12,9 +12,11 @@ import pathlib
 import numpy as np
 
 TYPES = {"q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q8_0": (32, 34)}
-TYPES |= {"q4_k": (256, 144), "q6_k": (256, 210)}
+TYPES |= {"q2_k": (256, 84), "q3_k": (256, 110), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210)}
+TYPES |= {"iq4_nl": (32, 18)}
+ENCODED = ["q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q6_k"]
 NAME = "ggml"
-__all__ = [f"decode_{name}" for name in TYPES] + [f"encode_{name}" for name in TYPES if name != "q5_1"]
+__all__ = [f"decode_{name}" for name in TYPES] + [f"encode_{name}" for name in ENCODED]
 
 
 def _library():
@@ -66,5 +68,5 @@ def _c(name):
     return name.replace("_k", "_K")
 
 
-globals().update({f"encode_{name}": _encoder(name) for name in TYPES if name != "q5_1"})
+globals().update({f"encode_{name}": _encoder(name) for name in ENCODED})
 globals().update({f"decode_{name}": _decoder(name) for name in TYPES})

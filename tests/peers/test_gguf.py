@@ -28,6 +28,7 @@ from tests.files.gguf_files import WORLD
 
 pytestmark = pytest.mark.peers
 # llama_ftype; 15 is Q4_K_M, in which a few layers are Q6_K
+READ = {"q5_1": 9, "q2_k": 10, "q3_k_s": 11, "q3_k_m": 12, "q4_k_s": 14, "q5_k_s": 16, "q5_k_m": 17, "iq4_nl": 25}
 THEIRS = {"q4_0": 2, "q4_1": 3, "q5_0": 8, "q8_0": 7, "q4_k": 15, "q6_k": 18}
 
 
@@ -54,7 +55,7 @@ def quantized_by_llama_cpp(source, target, kind):
     """The GGUF file that llama-quantize makes of one of floats; opened."""
     llama_cpp = pytest.importorskip("llama_cpp")
     options = llama_cpp.llama_model_quantize_default_params()
-    options.ftype, options.nthread = THEIRS[kind], 1
+    options.ftype, options.nthread = (THEIRS | READ)[kind], 1
     assert llama_cpp.llama_model_quantize(bytes(source), bytes(target), options) == 0
     return open_gguf(target)
 
@@ -79,6 +80,18 @@ def test_llama_cpp_quantizes_the_world_to_the_same_bytes(tmp_path, plain, kind):
     write_gguf(WORLD, tmp_path / "ours.gguf", refq, kind)
     count, blocks = differing(open_gguf(tmp_path / "ours.gguf"), there)
     assert (count >= 22, blocks) == (True, 0)  # 21 layers less those of other types, and norms
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_what_llama_cpp_alone_writes_is_read(tmp_path, plain, normal, kind):
+    """Files of types that we do not write, mixtures with them among these: the numbers of gguf-py; and a verb."""
+    gguf = pytest.importorskip("gguf")
+    there = quantized_by_llama_cpp(normal / "f32.gguf", tmp_path / "theirs.gguf", kind)
+    assert {info.kind for info in there.header.tensors.values()} & {"Q2_K", "Q3_K", "Q5_K", "Q5_1", "IQ4_NL"}
+    check_numbers(gguf, there.path)
+    model = load_gguf(quantized_by_llama_cpp(plain, tmp_path / "world.gguf", kind).path, refq)
+    written = generate(refq, model, [0], model[0]["eos_token_ids"], Sampling(max_tokens=3), lambda token: None).tokens
+    assert len(written) == 3
 
 
 @pytest.fixture(scope="module")

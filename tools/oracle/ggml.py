@@ -31,6 +31,19 @@ def decode_q4_1(packed):
     return _decoded(packed, 20, lambda b: [rounded(v * _number(b[:2])) + _number(b[2:4]) for v in _low_high(b[4:])])
 
 
+def pack_q5_0(q, scale):
+    def one(u, i):
+        u = [v + 16 for v in u]
+        fifth = [sum(v // 16 * 2**j for j, v in enumerate(u[k : k + 8])) for k in range(0, 32, 8)]
+        return _half(scale.data[i]) + fifth + _nibbles([v % 16 for v in u])
+
+    return _packed(q, 32, one)
+
+
+def unpack_q5_0(packed):
+    return _unpacked(packed, 22, lambda b: ([v - 16 for v in _fifth(b[2:6], b[6:])], _number(b[:2])), 1)
+
+
 def decode_q5_0(packed):
     return _decoded(packed, 22, lambda b: [(v - 16) * _number(b[:2]) for v in _fifth(b[2:6], b[6:])])
 
@@ -55,18 +68,7 @@ def decode_q8_0(packed):
 
 
 def decode_q4_k(packed):
-    def one(b):
-        d, dmin, six, x = _number(b[:2]), _number(b[2:4]), b[4:16], []
-        for j in range(8):
-            if j < 4:
-                a, m = six[j] % 64, six[j + 4] % 64
-            else:
-                a, m = six[j + 4] % 16 + six[j - 4] // 64 * 16, six[j + 4] // 16 + six[j] // 64 * 16
-            codes = _low_high(b[16 + j // 2 * 32 : 48 + j // 2 * 32])[j % 2 * 32 :][:32]
-            x += [rounded(rounded(d * a) * u) - rounded(dmin * m) for u in codes]
-        return x
-
-    return _decoded(packed, 144, one)
+    return _decoded(packed, 144, lambda b: _with_minima(b, [0] * 32, b[16:]))
 
 
 def decode_q6_k(packed):
@@ -80,6 +82,58 @@ def decode_q6_k(packed):
         return x
 
     return _decoded(packed, 210, one)
+
+
+def decode_q2_k(packed):
+    def one(b):
+        d, dmin, x = _number(b[80:82]), _number(b[82:84]), []
+        for i in range(256):
+            a, m = b[i // 16] % 16, b[i // 16] // 16
+            x.append(rounded(rounded(d * a) * _pair(b[16:80], i)) - rounded(dmin * m))
+        return x
+
+    return _decoded(packed, 84, one)
+
+
+def decode_q3_k(packed):
+    def one(b):
+        d, six, x = _number(b[108:]), b[96:108], []
+        for i in range(256):
+            j, bit = i // 16, i // 32
+            a = six[j] % 16 if j < 8 else six[j - 8] // 16
+            a += six[8 + j % 4] // 4 ** (j // 4) % 4 * 16
+            u = _pair(b[32:96], i) + b[i % 32] // 2**bit % 2 * 4
+            x.append(rounded(d * (a - 32)) * (u - 4))
+        return x
+
+    return _decoded(packed, 110, one)
+
+
+def decode_q5_k(packed):
+    return _decoded(packed, 176, lambda b: _with_minima(b, b[16:48], b[48:]))
+
+
+def decode_iq4_nl(packed):
+    steps = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+    return _decoded(packed, 18, lambda b: [steps[u] * _number(b[:2]) for u in _low_high(b[2:])])
+
+
+def _with_minima(b, fifth, nibbles):
+    """Of a block of Q4_K or Q5_K."""
+    d, dmin, six, x = _number(b[:2]), _number(b[2:4]), b[4:16], []
+    for j in range(8):
+        if j < 4:
+            a, m = six[j] % 64, six[j + 4] % 64
+        else:
+            a, m = six[j + 4] % 16 + six[j - 4] // 64 * 16, six[j + 4] // 16 + six[j] // 64 * 16
+        codes = _low_high(nibbles[j // 2 * 32 :][:32])[j % 2 * 32 :][:32]
+        for u, byte in zip(codes, fifth, strict=True):
+            x.append(rounded(rounded(d * a) * (u + byte // 2**j % 2 * 16)) - rounded(dmin * m))
+    return x
+
+
+def _pair(bytes_of_pairs, i):
+    return bytes_of_pairs[i // 128 * 32 + i % 32] // 4 ** (i % 128 // 32) % 4
 
 
 def encode_q4_0(x):
