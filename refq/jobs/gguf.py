@@ -63,12 +63,22 @@ def list_gguf(path):
 
 def read_tensor(file, name, config, engine):
     """The tensor of a Hugging Face name as float32, its rows in the order of Hugging Face."""
+    x = np.empty(file.header.tensors[gguf_name(name)].shape, np.float32)
+    for start, rows in read_rows(file, name, config, engine):
+        x[start : start + len(rows)] = rows
+    return x
+
+
+def read_rows(file, name, config, engine):
+    """What read_tensor gives, in chunks (start, rows)."""
     info = file.header.tensors[gguf_name(name)]
-    weight = np.empty((int(np.prod(info.shape[:-1])), info.shape[-1]), np.float32)
-    for start, stop in row_chunks(weight.shape):
-        rows = _as_float32(file, info, file.rows(info.name, start, stop), engine)
-        weight[start:stop] = check_finite(rows, info.name, file.path, start)
-    return weight.reshape(info.shape)[_order(name, info.shape, config)]
+    if len(info.shape) == 1:
+        x = _as_float32(file, info, file.rows(info.name, 0, 1), engine)[0]
+        yield 0, check_finite(x, info.name, file.path)[_order(name, info.shape, config)]
+        return
+    rows = _rows(file, name, config)
+    for start, stop in row_chunks(info.shape):
+        yield start, check_finite(_as_float32(file, info, rows(start, stop), engine), info.name, file.path, start)
 
 
 def read_blocks(file, name, config, engine):
@@ -106,6 +116,11 @@ def rope_factors(config):
         rope_frequencies(config["head_dim"], config["rope_theta"], s) for s in (None, config["rope_scaling"])
     )
     return (plain / scaled).astype(np.float32)
+
+
+def as_stored(x, kind):
+    """float32 numbers that F32, F16 or BF16 holds, as that has them."""
+    return (x.view(np.uint32) >> np.uint32(16)).astype("<u2") if kind == "BF16" else x.astype(FLOATS[kind])
 
 
 def _rope_scaling(file, config):

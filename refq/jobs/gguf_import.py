@@ -8,24 +8,22 @@ import numpy as np
 
 from refq import __version__
 from refq.errors import RefqError, UsageError
-from refq.files.checkpoint import check_finite, linear_names, open_checkpoint
+from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.compressed_tensors import Scheme, packed_tensors
 from refq.files.config import ARCHITECTURES
-from refq.files.gguf_model import gguf_name, heads_of, rows_from_gguf
+from refq.files.gguf_model import gguf_name
 from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.quantization import quantization_config
 from refq.files.shards import weight_files
 from refq.jobs import output
 from refq.jobs.formats import OURS
-from refq.jobs.gguf import open_model, read_blocks, read_tensor
+from refq.jobs.gguf import FLOATS, as_stored, open_model, read_blocks, read_rows
 from refq.jobs.inputs import digest_of
 from refq.jobs.plan import Unit
 from refq.jobs.quantize import write_pretty
 from refq.jobs.read_back import check_layer
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
-
-_STORED = {"F32": np.float32, "F16": np.float16}
 
 
 class Imported(NamedTuple):
@@ -116,7 +114,7 @@ def _dtype(name, source):
     """Of a tensor that has no codes; None for one that has."""
     if name.removesuffix(".weight") in source.schemes:
         return None
-    return source.kinds[name] if source.kinds[name] in (*_STORED, "BF16") else "F32"
+    return source.kinds[name] if source.kinds[name] in (*FLOATS, "BF16") else "F32"
 
 
 def _pieces(unit, source, errors):
@@ -127,14 +125,10 @@ def _pieces(unit, source, errors):
         for name, array in OURS.tensors(unit.layer, unit.scheme, grid, engine):
             yield name, array.astype(np.float16) if name.endswith("_scale") else array
         errors.append((0.0, 0.0, 0.0))  # the same numbers
-    elif source.kinds[unit.name] == "BF16":  # its bytes, in our order of rows
-        heads, name = heads_of(unit.name, config), gguf_name(unit.name)
-        raw = file.rows(name, 0, int(np.prod(unit.shape[:-1])))
-        check_finite((raw.view("<u2").astype(np.uint32) << 16).view(np.float32), name, file.path)
-        yield unit.name, raw[rows_from_gguf(unit.shape[0], heads)] if heads else raw
-    else:
-        x = read_tensor(file, unit.name, config, engine)
-        yield unit.name, x.astype(_STORED.get(source.kinds[unit.name], np.float32))
+        return
+    kind = _dtype(unit.name, source)
+    for _, x in read_rows(file, unit.name, config, engine):
+        yield unit.name, as_stored(x, kind)
 
 
 def _config(config, schemes):

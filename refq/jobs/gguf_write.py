@@ -17,13 +17,12 @@ from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import FLOATS, read_tensor, rope_factors, told
+from refq.jobs.gguf import FLOATS, as_stored, read_rows, rope_factors, told
 from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
 from refq.jobs.inspect import float_rows
 from refq.jobs.journal import canonical
-from refq.jobs.plan import row_chunks
 from refq.jobs.progress import WORTH_SAYING, progress, say, size
 from refq.jobs.room import Kind, opened
 from refq.jobs.spans import write_tensors
@@ -85,8 +84,8 @@ def _run_of(out):
 
 
 def _memory_bound(plan):
-    """Bytes of memory that an export stays below: twelve a weight of the largest tensor, and 300 MB."""
-    return 12 * max(int(np.prod(one.shape)) for one in plan) + 300_000_000
+    """Bytes of memory that an export stays below: eight a weight of the largest layer of the blocks, and 300 MB."""
+    return 8 * max(int(np.prod(one.shape)) for one in plan if one.layer.endswith("_proj")) + 300_000_000
 
 
 def _refuse_inputs(checkpoint):
@@ -139,15 +138,13 @@ def _arrays(plan, checkpoint, engine, name):
 
 def _as(kind, engine, x):
     """Rows of numbers in a type."""
-    if kind == "BF16":  # the embedding as it is stored: nothing is rounded
-        return (x.view(np.uint32) >> np.uint32(16)).astype("<u2")
-    if kind not in FLOATS:
+    if kind not in (*FLOATS, "BF16"):
         return getattr(engine, f"encode_{kind.lower()}")(x)
     with np.errstate(over="ignore"):
-        half = x.astype(FLOATS[kind])
-    if not np.isfinite(half).all():
+        stored = as_stored(x, kind)  # an embedding of BF16 is stored so: nothing is rounded
+    if kind == "F16" and not np.isfinite(stored).all():
         raise GridError(f"{np.abs(x).max():g} is beyond {kind}; F32 holds it")
-    return half
+    return stored
 
 
 def _compared(file, plan, checkpoint, engine):
@@ -160,9 +157,9 @@ def _compared(file, plan, checkpoint, engine):
                 report["codes"] += check_kept(file, one, grid, checkpoint.config, engine)
                 report["lossless"] += 1
             elif one.kind not in ("F32", "BF16"):
-                back = read_tensor(file, one.source, checkpoint.config, engine)
-                rows = zip(row_chunks(one.shape), float_rows(checkpoint, one.source, one.shape, engine), strict=True)
-                figures = error_figures([sums(x, back[slice(*chunk)]) for chunk, x in rows])
+                back = (x for _, x in read_rows(file, one.source, checkpoint.config, engine))
+                rows = zip(float_rows(checkpoint, one.source, one.shape, engine), back, strict=True)
+                figures = error_figures([sums(*pair) for pair in rows])
                 report["errors"] |= {one.source: figures} if figures["max_error"] else {}
             advance(int(np.prod(one.shape)))
     return report
