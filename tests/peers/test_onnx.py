@@ -1,5 +1,6 @@
 """ONNX Runtime runs our graphs, with the same logits, tokens and weights; and we read what its quantizer made."""
 
+import json
 import pathlib
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import refq
 import refq_fast
+from refq.files.onnx_graph import INPUTS
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.generate import Sampling, generate
 from refq.jobs.model import load_model
@@ -21,6 +23,7 @@ from tests.files.models import model
 
 pytestmark = pytest.mark.peers
 WORLD = pathlib.Path(refq.__file__).parent / "world" / "model"
+CACHES = {"past": "past_key_values", "present": "present"}
 # of stories260K 172 is no multiple of 32: those layers have a scale a row, in a block of 256 that is filled up
 GRIDS = {
     "float": None,
@@ -133,6 +136,37 @@ def test_the_same_64_tokens(exported):
         token = int(logits[0, -1].argmax())
         theirs.append(token)
     assert theirs == ours
+
+
+def genai_config(config):
+    """What onnxruntime-genai wants to know of a graph."""
+    cache = {f"{side}_{kind}_names": f"{name}.%d.{kind}" for side, name in CACHES.items() for kind in ("key", "value")}
+    decoder = {"session_options": {"provider_options": []}, "filename": "it.onnx", "head_size": config["head_dim"]}
+    keys = ("hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads")
+    decoder |= {key: config[key] for key in keys}
+    decoder["inputs"] = {name: name for name in INPUTS} | {key: cache[key] for key in cache if key.startswith("past")}
+    decoder["outputs"] = {"logits": "logits"} | {key: cache[key] for key in cache if key.startswith("present")}
+    tokens = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["vocab_size"] - 1, "pad_token_id": 0}
+    size = config["max_position_embeddings"]
+    found = {"type": "llama", "context_length": size, "vocab_size": config["vocab_size"], "decoder": decoder, **tokens}
+    return {"model": found, "search": {"max_length": size, "past_present_share_buffer": False}}
+
+
+def test_genai_gives_the_same_tokens(exported):
+    genai = pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
+    directory, path = exported
+    loaded = load_model(directory, refq_fast)
+    (path.parent / "genai_config.json").write_text(json.dumps(genai_config(loaded[0])))
+    start = loaded[0]["bos_token_id"]
+    ours = generate(refq_fast, loaded, [start], [], Sampling(max_tokens=64), lambda token: None).tokens
+    whole = genai.Model(str(path.parent))
+    asked = genai.GeneratorParams(whole)
+    asked.set_search_options(max_length=65, do_sample=False)
+    generator = genai.Generator(whole, asked)
+    generator.append_tokens(np.array([[start]], np.int32))
+    while not generator.is_done():
+        generator.generate_next_token()
+    assert generator.get_sequence(0).tolist() == [start, *ours]
 
 
 def test_perplexity(exported, data):
