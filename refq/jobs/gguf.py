@@ -1,6 +1,7 @@
 """A GGUF file to the parameters of an engine: affine blocks stay packed, every other type becomes floats."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -103,6 +104,12 @@ def read_blocks(file, name, config, engine):
         return q - 8 if minimum else q
 
     return Grid(*map(np.concatenate, zip(*parts, strict=True)), codes, info.shape[1], PACKED[info.kind])
+
+
+def memory_bound(config):
+    """Bytes that an export or import stays below: eight a weight of the largest layer of the blocks, and 300 MB."""
+    layers = (shape for name, shape in llama_tensors(config).items() if name.endswith("_proj.weight"))
+    return 8 * max(map(math.prod, layers)) + 300_000_000
 
 
 def is_linear(name):

@@ -17,9 +17,10 @@ from refq.files.quantization import quantization_config
 from refq.files.shards import weight_files
 from refq.jobs import output
 from refq.jobs.formats import OURS
-from refq.jobs.gguf import FLOATS, as_stored, open_model, read_blocks, read_rows
+from refq.jobs.gguf import FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
 from refq.jobs.inputs import digest_of
 from refq.jobs.plan import Unit
+from refq.jobs.progress import WORTH_SAYING, say, size
 from refq.jobs.quantize import write_pretty
 from refq.jobs.read_back import check_layer
 from refq.jobs.room import opened
@@ -72,6 +73,8 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
     }
     shards = plan_shards({weight_files()[0]: [_unit(name, shape, source) for name, shape in shapes.items()]}, record)
     needed = sum(layout.size for _, layout in shards.values()) + len(tokenizer) + 2**14 + 2**11 * len(shapes)
+    if needed > WORTH_SAYING:
+        say(f"at most {size(memory_bound(config))} of memory and {size(needed)} of disk are needed")
     with opened((path, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
             try:

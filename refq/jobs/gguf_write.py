@@ -17,7 +17,7 @@ from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import FLOATS, as_stored, read_rows, rope_factors, told
+from refq.jobs.gguf import FLOATS, as_stored, memory_bound, read_rows, rope_factors, told
 from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
@@ -62,7 +62,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
     header, places = gguf_header_bytes(metadata | {RUN: Value("str", canonical(record))}, [one[1:4] for one in plan])
     needed = padded(sum(places[-1]), 32)
     if needed > WORTH_SAYING:
-        say(f"at most {size(_memory_bound(plan))} of memory and {size(needed)} of disk are needed")
+        say(f"at most {size(memory_bound(checkpoint.config))} of memory and {size(needed)} of disk are needed")
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
             named = zip((one.name for one in plan), places, strict=True)
@@ -81,11 +81,6 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
 def _run_of(out):
     value = open_gguf(out).header.metadata[RUN]
     return json.loads(str(value.value))
-
-
-def _memory_bound(plan):
-    """Bytes of memory that an export stays below: eight a weight of the largest layer of the blocks, and 300 MB."""
-    return 8 * max(int(np.prod(one.shape)) for one in plan if one.layer.endswith("_proj")) + 300_000_000
 
 
 def _refuse_inputs(checkpoint):

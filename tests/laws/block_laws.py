@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.laws.blocks import SIZES, alone, step
+from tests.laws.blocks import SIZES, alone, step, with_units
 
 
 def check_encoded_alone(engine, kind, x):
@@ -21,6 +21,14 @@ def check_decoded_alone(engine, kind, packed):
     assert x.dtype == np.float32
     assert x.shape == (*packed.shape[:-1], packed.shape[-1] // width * size)
     np.testing.assert_array_equal(x, alone(decode, "packed", packed, width))
+
+
+def check_units(engine, kind, packed):
+    """Four times the numbers of float16 in the bytes are four times the result; 0 of them is 0."""
+    decode = getattr(engine, f"decode_{kind}")
+    none, one, four = (decode(with_units(kind, packed, n)) for n in (0, 1, 4))
+    assert not none.any()
+    np.testing.assert_array_equal(four, 4 * one)
 
 
 def check_encoded_again(engine, kind, x):

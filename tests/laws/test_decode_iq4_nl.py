@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.block_laws import check_decoded_alone
+from tests.laws.block_laws import check_decoded_alone, check_units
 from tests.laws.blocks import big_endian, halves, raw, raw_edges, redecoded, swapped, with_units
 from tests.support import both
 
@@ -25,15 +25,8 @@ def test_a_block_stands_alone(engine, arguments):
 
 @both
 @given(arguments())
-def test_the_numbers_are_multiplied(engine, arguments):
-    one, four = (engine.decode_iq4_nl(with_units("iq4_nl", arguments["packed"], n)) for n in (1, 4))
-    np.testing.assert_array_equal(four, 4 * one)
-
-
-@both
-@given(arguments())
-def test_numbers_of_0_give_0(engine, arguments):
-    assert not engine.decode_iq4_nl(with_units("iq4_nl", arguments["packed"], 0)).any()
+def test_the_numbers_are_factors(engine, arguments):
+    check_units(engine, "iq4_nl", **arguments)
 
 
 @both
