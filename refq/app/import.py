@@ -24,9 +24,9 @@ def command(model, out, requantize, engine, threads, resume, overwrite, as_json)
     """Write a model that another program quantized into the new directory OUT, as `refq quantize` does.
 
     Codes, scales and zero points stay the same, and are compared after reading OUT back. Columns in another order than
-    the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads. Of a GGUF file Q4_0,
-    Q5_0 and Q8_0, and Q4_1 whose minima are whole steps, keep their codes; other types become the floats that they stand for. An
-    ONNX file is one of `refq export`, which ONNX Runtime's quantizer may have been at since.
+    the inputs (desc_act) stay so: OUT is then in a format of our own that refq alone reads. Of a GGUF file Q4_0, Q5_0
+    and Q8_0, and Q4_1 whose minima are whole steps, keep their codes; other types become the floats that they stand
+    for. An ONNX file is one of `refq export`, which ONNX Runtime's quantizer may have been at since.
     """
     if requantize and (is_gguf(model) or is_onnx(model)):
         raise UsageError("--requantize is of directories: what of a file is no grid of ours stays or becomes float")
