@@ -87,7 +87,8 @@ def exported(case, model, out):
     kind = ("--type", case.kind) if case.kind else ()
     found["said"], found["refused"] = _refq("export", found["source"], path, "--to", case.to, *kind)
     if found["refused"]:
-        return found
+        return found | {"refused": found["refused"].replace(f"{out}/", "")}
+    del found["said"]["out"]
     if case.quantize:
         back = path.with_name(f"{path.name}-back")
         _refq("import", path, back)

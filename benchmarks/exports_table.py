@@ -24,9 +24,14 @@ def leave(rows, versions, exports, tokens):
     found |= {"versions": {"refq": refq.__version__} | versions, "exports": ends, "loads": rows}
     path = RESULTS / f"{date}-exports"
     path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    text = "\n".join([*_heading(found), *_loads(rows), *_limits(rows), *_returns(ends), *_refusals(ends)]) + "\n"
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    path.with_suffix(".md").write_text(told(found), encoding="utf-8")
+    print(told(found))
+
+
+def told(found):
+    """The table as Markdown."""
+    rows, ends = found["loads"], found["exports"]
+    return "\n".join([*_heading(found), *_loads(rows), *_limits(rows), *_returns(ends), *_refusals(ends)]) + "\n"
 
 
 def _heading(found):
@@ -39,20 +44,23 @@ def _heading(found):
             yield f"- {program}: " + ", ".join(f"{name} {version}" for name, version in packages.items())
         elif program != "refq":
             yield f"- {program} is missing: {packages}"
-    yield from ("", f"{len(loaded)} of {len(found['loads'])} loads, each of a whole directory or file. Of their")
-    yield f"{tensors:,} quantized tensors ({codes:,} weights) {equal:,} are equal bit for bit;"
-    yield from (f"{sum(row['wrong'] for row in found['loads'])} loads are outside the bounds below.", "")
-    yield from (*NOTES.format(found["tokens"]).splitlines(), "")
+    exact = sum(row["equal"] for row in loaded if row["compared_as"] == ["float32"])
+    worst, reach = (max(abs(row[key]) for row in loaded) for key in ("difference", "largest_logit"))
+    yield from ("", f"{len(loaded)} of {len(found['loads'])} loads succeed, each of a whole directory or file.")
+    yield f"Of their {tensors:,} quantized tensors ({codes:,} weights) {equal:,} are equal bit for bit,"
+    yield f"{exact:,} of them in float32, the others in float16; no perplexity differs by more than {worst:.3%}."
+    yield from (f"Outside the bounds below: {sum(row['wrong'] for row in found['loads'])} loads.", "")
+    yield from (*NOTES.format(found["tokens"], reach).splitlines(), "")
 
 
 NOTES = """"Weights equal": what the program itself multiplies by (what its layer gives for the identity; of
-llama.cpp what it writes as F32) beside refq's weights in float32; rounded once to float16 where the layer has that.
-Perplexity: refq's on the same {} tokens in windows of 256, and by how much the program's is above; bound 0.1 %.
-"largest" and "rms": how far logits are apart. llama.cpp rounds the inputs of layers of blocks to 8 bits: behind its rms
-stands how far refq's own logits move when it does that too; bound 1.5 times as far. (Logits cannot be closer: an input
-that falls on the other side of a tie anywhere moves all that follows.) GPTQModel loads in float16 alone; "float32" is
-the same model after `.float()`; the layers of AWQ insist on float16 weights, so that these are compared as its own
-`dequantize_gemm` gives them, and logits as the model does. "optimum" is transformers with GPTQModel in it."""
+llama.cpp what it writes as F32) beside refq's weights in float32, or where the layer has float16 beside these rounded
+once to it. Perplexity: refq's on the same {} tokens in windows of 256, and by how much the program's is above; bound
+0.1 %. "largest" and "rms": how far logits are apart, which reach {:.0f}. llama.cpp rounds the inputs of layers of
+blocks to 8 bits: behind its rms stands how far refq's own logits move when it does that too (the bound is 1.5 times as
+far, instead of that of perplexity), and the median distance that is then left. GPTQModel loads in float16 alone;
+"float32" is the same model after `.float()`; the layers of AWQ insist on float16 weights, so that these are compared as
+its own `dequantize_gemm` gives them, and logits as the model does. "optimum" is transformers with GPTQModel in it."""
 
 
 def _loads(rows):
@@ -68,18 +76,18 @@ def _cells(row):
     how = row["how"] if row["asked"] == "float32" or "float16" in row["how"] else f"{row['how']}, {row['asked']}"
     grid = f"{row['type']}: {row['grid']}" if row["type"] else row["grid"]
     weights = f"{row['equal']} of {row['tensors']}" if row["tensors"] else "-"
-    rms = f"{row['rms']:.1e}" + (f" ({row['rounding']:.1e})" if "rounding" in row else "")
+    rms = f"{row['rms']:.1e}" + (f" ({row['rounding']:.1e}; {row['rounded_alike']:.0e})" if "rounding" in row else "")
     mark = " **differs**" if row["wrong"] else ""
     yield from (row["program"], how, row["model"], grid, weights, f"{row['perplexity']:.4f}")
     yield from (f"{row['difference']:+.4%}{mark}", f"{row['largest']:.1e}", rms)
 
 
 def _limits(rows):
-    failed = [row for row in rows if "error" in row]
+    failed = {tuple(row[key] for key in ("program", "to", "model", "grid")): row for row in rows if "error" in row}
     if failed:
         yield from ("## What a program does not load", "", "| program | file | model | grids | why | it says |")
         yield "|---|---|---|---|---|---|"
-    for row in failed:
+    for row in failed.values():
         said = " ".join(row["error"].split()).replace("|", "/")[:160]
         cells = (row["program"], row["to"], row["model"], row["grid"], row["limit"] or "**unknown**", said)
         yield f"| {' | '.join(cells)} |"
