@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.block_laws import check_decoded_alone, check_units
+from tests.laws.block_laws import check_decoded_alone, check_units_are_factors, check_units_of_0
 from tests.laws.blocks import halves, raw, raw_edges, redecoded, reversed_bits, swapped
 from tests.support import both
 
@@ -26,7 +26,13 @@ def test_a_block_stands_alone(engine, arguments):
 @both
 @given(arguments())
 def test_the_numbers_are_factors(engine, arguments):
-    check_units(engine, "q5_k", **arguments)
+    check_units_are_factors(engine, "q5_k", **arguments)
+
+
+@both
+@given(arguments())
+def test_numbers_of_0_give_0(engine, arguments):
+    check_units_of_0(engine, "q5_k", **arguments)
 
 
 @both
