@@ -6,6 +6,7 @@ from refq.grids.codebook import codebook_dequantize, codebook_quantize
 from refq.grids.gptq_words import pack_gptq, pack_gptq_zeros, unpack_gptq, unpack_gptq_zeros
 from refq.grids.groups import from_groups, to_groups
 from refq.grids.iq4_nl import decode_iq4_nl
+from refq.grids.iq4_xs import decode_iq4_xs
 from refq.grids.lookup import codebook_lookup, codebook_lookup_vjp
 from refq.grids.matmul_nbits import (
     pack_matmul_nbits,
@@ -14,6 +15,7 @@ from refq.grids.matmul_nbits import (
     unpack_matmul_nbits_zeros,
 )
 from refq.grids.mlx_words import pack_mlx, unpack_mlx
+from refq.grids.mxfp4 import decode_mxfp4
 from refq.grids.pack import pack_codes, pack_compressed_tensors, unpack_codes, unpack_compressed_tensors
 from refq.grids.q2_k import decode_q2_k
 from refq.grids.q3_k import decode_q3_k
@@ -76,4 +78,6 @@ __all__ = [
     "decode_q5_k",
     "decode_q6_k",
     "decode_iq4_nl",
+    "decode_iq4_xs",
+    "decode_mxfp4",
 ]

@@ -193,7 +193,7 @@ RAW = {
     "2**31 axes": after(NAME, 0, "I", 2**31),
     "a size of 0": after(NAME, 4, "Q", 0),
     "sizes whose product overflows": after(NAME, 4, "Q", 2**63),
-    "type IQ4_XS": after(NAME, 20, "I", 23),
+    "type IQ2_XS": after(NAME, 20, "I", 17),
     "type 99": after(NAME, 20, "I", 99),
     "an offset within the alignment": after(NAME, 24, "Q", 8),
     "an offset of 2**63": after(NAME, 24, "Q", 2**63),
@@ -286,7 +286,7 @@ def test_a_file_that_has_changed(tmp_path):
         file.rows(LINEAR, 0, 1)
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4"])
 def test_what_is_read(tmp_path, kind):
     """The rows of q and k come back in the order of Hugging Face; codes stay codes where the type is an affine grid."""
     path = write(tmp_path / "x.gguf", *parts(kind))

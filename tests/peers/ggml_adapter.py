@@ -13,7 +13,7 @@ import numpy as np
 
 TYPES = {"q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q8_0": (32, 34)}
 TYPES |= {"q2_k": (256, 84), "q3_k": (256, 110), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210)}
-TYPES |= {"iq4_nl": (32, 18)}
+TYPES |= {"iq4_nl": (32, 18), "iq4_xs": (256, 136), "mxfp4": (32, 17)}
 ENCODED = ["q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q6_k"]
 NAME = "ggml"
 __all__ = [f"decode_{name}" for name in TYPES] + [f"encode_{name}" for name in ENCODED]

@@ -10,7 +10,7 @@ from tests.peers.bytes import as_rows
 
 NAME, __version__ = "gguf", importlib.metadata.version("gguf")
 __all__ = ["q4_0_range", "q4_1_range", "q8_0_range", "dequantize", "e2m1_codebook"]
-DECODED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
+DECODED = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "iq4_xs", "mxfp4", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
 ENCODED = ["q4_0", "q4_1", "q5_0", "q8_0"]
 __all__ += [f"decode_{name}" for name in DECODED] + [f"encode_{name}" for name in ENCODED]
 

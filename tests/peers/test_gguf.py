@@ -28,7 +28,17 @@ from tests.files.gguf_files import WORLD
 
 pytestmark = pytest.mark.peers
 # llama_ftype; 15 is Q4_K_M, in which a few layers are Q6_K
-READ = {"q5_1": 9, "q2_k": 10, "q3_k_s": 11, "q3_k_m": 12, "q4_k_s": 14, "q5_k_s": 16, "q5_k_m": 17, "iq4_nl": 25}
+READ = {
+    "q5_1": 9,
+    "q2_k": 10,
+    "q3_k_s": 11,
+    "q3_k_m": 12,
+    "q4_k_s": 14,
+    "q5_k_s": 16,
+    "q5_k_m": 17,
+    "iq4_nl": 25,
+    "iq4_xs": 30,
+}
 THEIRS = {"q4_0": 2, "q4_1": 3, "q5_0": 8, "q8_0": 7, "q4_k": 15, "q6_k": 18}
 
 
@@ -87,7 +97,7 @@ def test_what_llama_cpp_alone_writes_is_read(tmp_path, plain, normal, kind):
     """Files of types that we do not write, mixtures with them among these: the numbers of gguf-py; and a verb."""
     gguf = pytest.importorskip("gguf")
     there = quantized_by_llama_cpp(normal / "f32.gguf", tmp_path / "theirs.gguf", kind)
-    assert {info.kind for info in there.header.tensors.values()} & {"Q2_K", "Q3_K", "Q5_K", "Q5_1", "IQ4_NL"}
+    assert {info.kind for info in there.header.tensors.values()} & {"Q2_K", "Q3_K", "Q5_K", "Q5_1", "IQ4_NL", "IQ4_XS"}
     check_numbers(gguf, there.path)
     model = load_gguf(quantized_by_llama_cpp(plain, tmp_path / "world.gguf", kind).path, refq)
     written = generate(refq, model, [0], model[0]["eos_token_ids"], Sampling(max_tokens=3), lambda token: None).tokens

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 from tools.oracle.numbers import Array, clip, nearest_even, rounded, rows
 
+_STEPS = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+
 
 def pack_q4_0(q, scale):
     return _packed(q, 32, lambda u, i: _half(scale.data[i]) + _nibbles([v + 8 for v in u]))
@@ -114,8 +116,27 @@ def decode_q5_k(packed):
 
 
 def decode_iq4_nl(packed):
-    steps = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
-    return _decoded(packed, 18, lambda b: [steps[u] * _number(b[:2]) for u in _low_high(b[2:])])
+    return _decoded(packed, 18, lambda b: [_STEPS[u] * _number(b[:2]) for u in _low_high(b[2:])])
+
+
+def decode_iq4_xs(packed):
+    def one(b):
+        d, high, x = _number(b[:2]), b[2] + 256 * b[3], []
+        for j in range(8):
+            a = b[4 + j // 2] // 16 ** (j % 2) % 16 + high // 4**j % 4 * 16
+            x += [rounded(d * (a - 32)) * _STEPS[u] for u in _low_high(b[8 + 16 * j : 24 + 16 * j])]
+        return x
+
+    return _decoded(packed, 136, one)
+
+
+def decode_mxfp4(packed):
+    e2m1 = [Fraction(n, 2) for n in (0, 1, 2, 3, 4, 6, 8, 12)]
+    return _decoded(packed, 17, lambda b: [v * Fraction(2) ** (b[0] - 127) for v in _of_table(e2m1, b[1:])])
+
+
+def _of_table(magnitudes, nibbles):
+    return [(-1) ** (u // 8) * magnitudes[u % 8] for u in _low_high(nibbles)]
 
 
 def _with_minima(b, fifth, nibbles):
