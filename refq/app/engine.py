@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 
 import click
@@ -36,10 +37,15 @@ def load(name, threads=None, training=False):
         from refq_fast import kernel
 
         kernel.use_threads(threads)
-        kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this installation ...", err=True))
+        _announce(kernel)
     # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
     threadpoolctl.threadpool_limits(1, user_api="blas")
     return engine
+
+
+@functools.cache  # several loads in a process say it once
+def _announce(kernel):
+    kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this installation ...", err=True))
 
 
 def about():
