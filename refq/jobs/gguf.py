@@ -16,6 +16,7 @@ from refq.jobs.stored import packed
 from refq.jobs.stored_grid import Grid
 from refq.ops.rope import rope_frequencies
 
+CHAT_TEMPLATE = "tokenizer.chat_template"
 FLOATS = {"F32": "<f4", "F16": "<f2"}
 PACKED = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q8_0": 8}
 LARGEST = 2**13  # |zero_point| of a Q4_1 that stays packed: (q - zero_point) * scale is exact

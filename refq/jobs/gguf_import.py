@@ -17,7 +17,7 @@ from refq.files.quantization import quantization_config
 from refq.files.shards import weight_files
 from refq.jobs import output
 from refq.jobs.formats import OURS
-from refq.jobs.gguf import FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
+from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
 from refq.jobs.inputs import digest_of
 from refq.jobs.plan import Unit
 from refq.jobs.progress import WORTH_SAYING, say, size
@@ -80,6 +80,8 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
             try:
                 write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
                 output.write_file(os.path.join(begun.model, "tokenizer.json"), tokenizer)
+                if template := file.header.metadata.get(CHAT_TEMPLATE):
+                    write_pretty(os.path.join(begun.model, "tokenizer_config.json"), {"chat_template": template.value})
                 write_pretty(os.path.join(begun.model, "config.json"), _config(config, source.schemes))
             except RefqError:
                 output.discard(begun.room)

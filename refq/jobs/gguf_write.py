@@ -17,7 +17,7 @@ from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import FLOATS, as_stored, memory_bound, read_rows, rope_factors, told
+from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, read_rows, rope_factors, told
 from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
@@ -109,7 +109,7 @@ def _name(checkpoint):
 def _template(checkpoint):
     path = os.path.join(checkpoint.directory, "tokenizer_config.json")
     text = read_json(path, CEILING, TokenizerError).get("chat_template") if os.path.lexists(path) else None
-    return {"tokenizer.chat_template": Value("str", text)} if isinstance(text, str) else {}
+    return {CHAT_TEMPLATE: Value("str", text)} if isinstance(text, str) else {}
 
 
 def _pieces(plan, checkpoint, engine, name):

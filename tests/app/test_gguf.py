@@ -133,6 +133,20 @@ def test_metadata(plain):
     assert metadata["tokenizer.ggml.add_bos_token"] == ("bool", True)
 
 
+def test_a_chat_template_goes_there_and_back(folder):
+    shutil.copytree(WORLD, folder / "chat")
+    (folder / "chat" / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    write_gguf(folder / "chat", folder / "chat.gguf", refq, "f16")
+    assert open_gguf(folder / "chat.gguf").header.metadata["tokenizer.chat_template"] == ("str", "{{ messages }}")
+    import_gguf(folder / "chat.gguf", folder / "chat-back", refq)
+    back = json.loads((folder / "chat-back" / "tokenizer_config.json").read_text())
+    assert back == {"chat_template": "{{ messages }}"}
+    write_gguf(folder / "chat-back", folder / "again-chat.gguf", refq, "f16")
+    metadata = [open_gguf(folder / name).header.metadata for name in ("chat.gguf", "again-chat.gguf")]
+    changed = {key for key in metadata[0] if metadata[0][key] != metadata[1].get(key)}
+    assert changed == {"general.name", "refq.run"}
+
+
 def test_the_frequencies_of_llama_3(folder):
     shutil.copytree(WORLD, folder / "scaled")
     raw = json.loads((folder / "scaled" / "config.json").read_text())

@@ -1,5 +1,6 @@
 """Exports and imports of every format, killed twice and resumed: the same bytes as in one go, nothing done twice."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from refq.jobs import shards, spans
 from refq.jobs.formats import DIRECTORIES
 from tests.app.commands import digests, start
 from tests.app.commands import refq as run
-from tests.app.test_kill import KILLER, number_of_calls
+from tests.app.test_kill import KILLER, failing, number_of_calls, raising
 from tests.app.tiny import write_model
 
 REFERENCE = ("--engine", "reference")
@@ -57,6 +58,37 @@ def test_an_import(name, folder, tmp_path, monkeypatch):
         path.unlink()
     (tmp_path / "whole").rmdir()
     check(command, tmp_path, whole, monkeypatch)
+
+
+@pytest.mark.parametrize("verb", ["export", "import"])
+def test_a_disk_that_refuses_a_call(verb, folder, tmp_path, monkeypatch):
+    """A GGUF file, or a directory from one: whole or absent, and what was there stays until the end."""
+
+    def command(out):
+        return export_to("gguf", folder, out) if verb == "export" else ("import", folder / "it.gguf", out, *REFERENCE)
+
+    total = number_of_calls(monkeypatch, *command(tmp_path / "whole"))
+    whole = digest(tmp_path / "whole")
+    assert run(*command(tmp_path / "old")).exit_code == 0
+    marked = tmp_path / "old" if verb == "export" else tmp_path / "old" / "config.json"
+    marked.write_bytes(marked.read_bytes() + b" ")
+    old = digest(tmp_path / "old")
+    for number in (1, 2, 3, total // 2, *range(total - 6, total + 1)):
+        for out, more in (("out", ()), ("old", ("--overwrite",))):
+            with monkeypatch.context() as patch:
+                failing(patch, number, raising(errno.ENOSPC))
+                result = run(*command(tmp_path / out), *more)
+            assert result.exit_code == 4, (number, out, result.output)
+            assert "No space left on device" in result.stderr.splitlines()[-1]
+        assert not (tmp_path / "out").exists() or digest(tmp_path / "out") == whole
+        if (tmp_path / "out").exists():  # only the last call, of the parent directory, comes after the rename
+            assert number == total
+        assert run(*command(tmp_path / "out"), "--resume").exit_code == 0
+        assert digest(tmp_path / "out") == whole
+        os.rename(tmp_path / "out", tmp_path / f"done{number}")
+        assert digest(tmp_path / "old") in (old, whole)
+    assert run(*command(tmp_path / "old"), "--overwrite").exit_code == 0
+    assert digest(tmp_path / "old") == whole
 
 
 def check(command, folder, whole, monkeypatch):
