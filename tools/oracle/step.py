@@ -147,7 +147,7 @@ def _settled(params, weights, codes, state, recipe, step):
 def _check_above(name, data, eps):
     """Where a gradient is as small as eps, or as its own error, Adam makes a large step of a rounding error."""
     for v in settled(Array("float32", (len(data),), data)).data:
-        if (v.value or v.error) and not abs(v.value) > max(ABOVE * eps, 30 * v.error):
+        if (v.value or v.error) and not abs(v.value) > max(map(mp.convert, (ABOVE * eps, 30 * v.error))):
             raise ArithmeticError(f"{name} has a gradient of {v.value}, too small for eps or for its error {v.error}")
 
 

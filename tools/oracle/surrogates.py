@@ -6,7 +6,7 @@ from tools.oracle import grids, ranges
 from tools.oracle.learned import lsq_scale, masked, shared_sum
 from tools.oracle.numbers import Array, Bounded, as_array, clip, elementwise, nearest_even, rounded
 from tools.oracle.ops import bounded_list
-from tools.oracle.reals import Real, bounded, exp, gradients, lift, total
+from tools.oracle.reals import Real, bounded, exp, gradients, lift, mp, total
 
 FAR = 2**24
 
@@ -109,7 +109,7 @@ def _stair_slope(x, sharpness):
     """The slope of the staircase at a Real; its whole part is a constant."""
     if sharpness == 0:
         return Real(1)
-    sharpness, floor = Real(Fraction(sharpness)), int(x.value // 1)
+    sharpness, floor = Real(Fraction(sharpness)), int(mp.floor(x.value))
     s = _sigmoid(sharpness * (x - Real(floor) - Real(Fraction(1, 2))))
     return sharpness * s * (Real(1) - s)
 
