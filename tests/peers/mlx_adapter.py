@@ -176,6 +176,8 @@ def cross_entropy_vjp(g, logits, targets):
 
 
 def _inside(indices, length):
+    if indices.dtype.kind not in "iu":
+        raise NotImplementedError("mlx sees that indices are real in a thread of its own, not always in time")
     if (indices < 0).any() or (indices >= length).any():
         raise NotImplementedError("mlx does not check indices: it would read or write outside the array")
 
