@@ -4,7 +4,7 @@ import hashlib
 import os
 from typing import NamedTuple
 
-from refq.errors import RefqError, UsageError
+from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.input_activations import Inputs
 from refq.files.reassembled import Attention
@@ -90,17 +90,13 @@ def quantize_calibrated(model, out, engine, options, calibration, text=None, run
         if begun is None:
             return False
         settings = _settings(engine, checkpoint, schemes, options, attention, calibration)
-        try:
-            names, errors = solve_blocks(begun.room, checkpoint, settings, calibration, tokens, run, begun.done)
-            written = solved.as_checkpoint(checkpoint, os.path.join(begun.room, "blocks"), names, schemes)
-            same_weights = all(step.method in COMPARABLE for step in calibration.steps)
-            source = Source(None, engine, options, original=checkpoint if same_weights else None)
-            if errors:
-                output.write_file(os.path.join(begun.model, "solving.csv"), _csv(errors))
-            _write(begun, written, source, record, attention, digests)
-        except RefqError:
-            output.discard(begun.room)  # the input is at fault: there is nothing to continue
-            raise
+        names, errors = solve_blocks(begun.room, checkpoint, settings, calibration, tokens, run, begun.done)
+        written = solved.as_checkpoint(checkpoint, os.path.join(begun.room, "blocks"), names, schemes)
+        same_weights = all(step.method in COMPARABLE for step in calibration.steps)
+        source = Source(None, engine, options, original=checkpoint if same_weights else None)
+        if errors:
+            output.write_file(os.path.join(begun.model, "solving.csv"), _csv(errors))
+        _write(begun, written, source, record, attention, digests)
     return True
 
 

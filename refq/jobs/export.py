@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from refq import __version__
-from refq.errors import RefqError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import weights_stem
 from refq.jobs import output
@@ -81,17 +80,13 @@ def memory_bound(plan):
 
 
 def _write(begun, shards, source, record, stem, config):
-    try:
-        write_shards(begun.room, shards, source, record, begun.done, _pieces, "exporting")
-        raw = write_beside(source.checkpoint, stem, shards, begun.model, record["inputs"])
-        raw = {key: value for key, value in raw.items() if key not in ("quantization", "quantization_config", "dtype")}
-        raw |= {"dtype": source.target.dtype} if source.target.dtype else {}
-        for name in source.target.files:
-            write_pretty(os.path.join(begun.model, name), config["quantization_config"])
-        write_pretty(os.path.join(begun.model, "config.json"), raw | config)  # last: without it nothing loads
-    except RefqError:
-        output.discard(begun.room)
-        raise
+    write_shards(begun.room, shards, source, record, begun.done, _pieces, "exporting")
+    raw = write_beside(source.checkpoint, stem, shards, begun.model, record["inputs"])
+    raw = {key: value for key, value in raw.items() if key not in ("quantization", "quantization_config", "dtype")}
+    raw |= {"dtype": source.target.dtype} if source.target.dtype else {}
+    for name in source.target.files:
+        write_pretty(os.path.join(begun.model, name), config["quantization_config"])
+    write_pretty(os.path.join(begun.model, "config.json"), raw | config)  # last: without it nothing loads
 
 
 def _pieces(unit, source, errors):

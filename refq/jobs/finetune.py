@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq import __version__
-from refq.errors import CheckpointError, FormatError, GridError, RefqError, UsageError
+from refq.errors import CheckpointError, FormatError, GridError, UsageError
 from refq.files.codebook import Codebooks, quantization_config
 from refq.files.encoder import open_encoder
 from refq.files.lines import CEILING
@@ -96,11 +96,7 @@ def finetune_model(model, out, paths, engine, settings=Finetuning(), run=Run()):
     with opened((model, out), record, needed, run.resume, run.overwrite, directory(open_encoder)) as begun:
         if begun is None:
             return None
-        try:
-            config, params = start(checkpoint, tasks, settings, engine)
-        except RefqError:
-            output.discard(begun.room)  # the input is at fault: there is nothing to continue
-            raise
+        config, params = start(checkpoint, tasks, settings, engine)
         loop = _loop(engine, config, tasks, settings)
         params, _, history = train(begun.room, loop._replace(save_every=run.save_every), params)
         write_model(begun.room, checkpoint, (config, as_stored(params, engine)), digests, record)

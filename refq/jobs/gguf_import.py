@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refq import __version__
-from refq.errors import RefqError, UsageError
+from refq.errors import UsageError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.compressed_tensors import Scheme, packed_tensors
 from refq.files.config import ARCHITECTURES
@@ -77,15 +77,11 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
         say(f"at most {size(memory_bound(config))} of memory and {size(needed)} of disk are needed")
     with opened((path, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
-            try:
-                write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
-                output.write_file(os.path.join(begun.model, "tokenizer.json"), tokenizer)
-                if template := file.header.metadata.get(CHAT_TEMPLATE):
-                    write_pretty(os.path.join(begun.model, "tokenizer_config.json"), {"chat_template": template.value})
-                write_pretty(os.path.join(begun.model, "config.json"), _config(config, source.schemes))
-            except RefqError:
-                output.discard(begun.room)
-                raise
+            write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
+            output.write_file(os.path.join(begun.model, "tokenizer.json"), tokenizer)
+            if template := file.header.metadata.get(CHAT_TEMPLATE):
+                write_pretty(os.path.join(begun.model, "tokenizer_config.json"), {"chat_template": template.value})
+            write_pretty(os.path.join(begun.model, "config.json"), _config(config, source.schemes))
         found = _compared(open_checkpoint(out if begun is None else begun.model), source)
     floats = {name: kind for name, kind in source.kinds.items() if _dtype(name, source) == "F32" != kind}
     return {"written": begun is not None, **found, "floats": floats}

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from refq import __version__
-from refq.errors import GridError, RefqError, UsageError
+from refq.errors import GridError, UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.gguf import gguf_header_bytes, open_gguf
 from refq.files.gguf_metadata import model_metadata, token_metadata
@@ -68,11 +68,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
             named = zip((one.name for one in plan), places, strict=True)
             spans = {name: {name: (start, start + count)} for name, (start, count) in named}
             pieces = functools.partial(_pieces, {one.name: one for one in plan}, checkpoint, engine)
-            try:
-                write_tensors(begun, (begun.model, needed), [(0, header)], spans, pieces, "writing")
-            except RefqError:
-                output.discard(begun.room)
-                raise
+            write_tensors(begun, (begun.model, needed), [(0, header)], spans, pieces, "writing")
         report = _compared(open_gguf(out if begun is None else begun.model), plan, checkpoint, engine)
     fallbacks = {one.name: one.kind for one in plan if one.fallback}
     return {"written": begun is not None, "tensors": len(plan), **report, "fallbacks": fallbacks}

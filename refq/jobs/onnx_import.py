@@ -3,7 +3,7 @@
 import os
 
 from refq import __version__
-from refq.errors import FormatError, RefqError
+from refq.errors import FormatError
 from refq.files.checkpoint import linear_names, llama_tensors, open_checkpoint
 from refq.files.compressed_tensors import packed_tensors
 from refq.files.onnx_model import PREFIX
@@ -50,13 +50,9 @@ def import_onnx(path, out, engine, resume=False, overwrite=False):
     needed = sum(layout.size for _, layout in shards.values()) + sum(map(len, texts.values())) + 2**14
     with opened((path, out), record, needed + 2**11 * len(checkpoint.tensors), resume, overwrite) as begun:
         if begun is not None:
-            try:
-                _write_texts(texts, source, begun.model)
-                write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
-                _write_config(metadata, source, begun.model)
-            except RefqError:
-                output.discard(begun.room)
-                raise
+            _write_texts(texts, source, begun.model)
+            write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
+            _write_config(metadata, source, begun.model)
         report = compared(open_checkpoint(out if begun is None else begun.model), source)
     return {"written": begun is not None, **report, "requantized": {}, "why": {}}
 

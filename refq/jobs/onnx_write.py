@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from refq import __version__
-from refq.errors import RefqError, UsageError
+from refq.errors import UsageError
 from refq.files.checkpoint import llama_tensors, open_checkpoint
 from refq.files.matmul_nbits import packed_tensors
 from refq.files.onnx import open_onnx
@@ -70,13 +70,9 @@ def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=Fal
         say(f"at most {size(_memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
-            try:
-                output.write_file(begun.model, graph)
-                where = os.path.join(begun.room, f"{os.path.basename(out)}.data"), weights[-1][-1]
-                write_tensors(begun, where, [], spans, functools.partial(_pieces, source), "exporting")
-            except RefqError:
-                output.discard(begun.room)
-                raise
+            output.write_file(begun.model, graph)
+            where = os.path.join(begun.room, f"{os.path.basename(out)}.data"), weights[-1][-1]
+            write_tensors(begun, where, [], spans, functools.partial(_pieces, source), "exporting")
         written, _ = open_model(out if begun is None else begun.model, engine, schemes)
         report = compared(written, source)
         why = {layer: one.fault for layer, one in plan.items() if one.fault}

@@ -4,7 +4,7 @@ import json
 import os
 
 from refq import __version__
-from refq.errors import CheckpointError, RefqError
+from refq.errors import CheckpointError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import quantization_config, scheme_text, weights_stem
 from refq.files.reassembled import Attention
@@ -44,12 +44,8 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     with opened((model, out), record, needed, resume, overwrite) as run:
         if run is None:
             return False
-        try:
-            write_shards(run.room, shards, Source(checkpoint, engine, options), record, run.done)
-            write_small_files(checkpoint, schemes, shards, run.model, record["inputs"])
-        except RefqError:
-            output.discard(run.room)  # the input is at fault: there is nothing to continue
-            raise
+        write_shards(run.room, shards, Source(checkpoint, engine, options), record, run.done)
+        write_small_files(checkpoint, schemes, shards, run.model, record["inputs"])
     return True
 
 

@@ -53,6 +53,8 @@ DIRECTORY = directory()
 def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
     """The run that writes OUT, which is published at the end; None if OUT is there already, of this very run.
 
+    A RefqError throws away what was done, for it would come again; whatever else stops a run leaves it to `resume`.
+
     Parameters
         paths: (MODEL, OUT), what is read and what is written.
         record: what decides the output.
@@ -69,7 +71,12 @@ def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
             return
         with output.disk_errors(target, needed):
             output.check_space(room, target, needed)
-            yield Begun(room, begin(room, record, resume, kind.file))
+            begun = Begun(room, begin(room, record, resume, kind.file))
+            try:
+                yield begun
+            except RefqError:
+                output.discard(room)  # the input or the options are at fault: there is nothing to continue
+                raise
             output.publish(room, target, overwrite)
 
 
