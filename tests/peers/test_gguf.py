@@ -116,7 +116,7 @@ def normal(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", THEIRS)
 def test_llama_cpp_quantizes_normal_weights_to_the_same_bytes(tmp_path, normal, kind):
-    """All blocks of all layers; and what the README says of the types that llama-quantize takes for the others."""
+    """All blocks of all layers; and what docs/exporting.md says of llama-quantize's types of the others."""
     there = quantized_by_llama_cpp(normal / "f32.gguf", tmp_path / "theirs.gguf", kind)
     write_gguf(normal / "model", tmp_path / "ours.gguf", refq, kind, "gpt-2")
     here = open_gguf(tmp_path / "ours.gguf")

@@ -33,7 +33,7 @@ GRIDS = {
 def load(folder, symmetric):
     """The directory as transformers loads it, in float32, its linear layers decompressed."""
     options = {"dtype": torch.float32, "device_map": "cpu"}
-    if not symmetric:  # the loader's packed path expects another shape of zero points; see README
+    if not symmetric:  # the loader's packed path expects another shape of zero points; see docs/exporting.md
         options["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
     return transformers.AutoModelForCausalLM.from_pretrained(folder, **options).eval()
 
