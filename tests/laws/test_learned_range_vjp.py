@@ -1,7 +1,7 @@
 """Laws of learned_range_vjp."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 
 import refq
 from refq.tape import unbroadcast
@@ -26,8 +26,12 @@ def bound(arguments, expected):
     return [None, *(sum_cost(arguments["g"], size, np.shape(arguments[end])) for end in ("minimum", "maximum"))]
 
 
+TINY = {"g": np.float32([0.1]), "x": np.float32([2.0**-126]), "minimum": np.float32(0), "maximum": np.float32(0.5)}
+
+
 @both
 @given(arguments())
+@example(TINY | {"bits": 2, "symmetric": False})
 def test_linear_in_g(engine, arguments):
     assert_linear_in(engine.learned_range_vjp, arguments)
 

@@ -1,7 +1,7 @@
 """Laws of sigmoid_ste_vjp."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import refq
@@ -29,6 +29,7 @@ def bound(arguments, expected):
 
 @both
 @given(arguments())
+@example({"g": np.float32([0.2]), "x": np.float32([0.4]), "sharpness": 1024})  # 2**-140
 def test_linear_in_g(engine, arguments):
     assert_linear_in(engine.sigmoid_ste_vjp, arguments)
 
