@@ -97,6 +97,45 @@ def kl_vjp_bound(g, forward):
     return cost(np.abs(g)[..., None] * size * (temperature if squared else 1 / temperature), 1) + 2.0**-140
 
 
+def divergence_call(g, student, teacher, temperature, squared):
+    """Arguments of the gradient of a divergence, of one position."""
+    logits = {"student_logits": np.float32([student]), "teacher_logits": np.float32([teacher])}
+    return {"g": np.float32([g])} | logits | {"temperature": temperature, "squared": squared}
+
+
+def assert_shares_cancel(gstudent, g, temperature, squared, **_):
+    """The classes of g * factor / temperature * (q - p) add up to 0.
+
+    But for V roundings of each of two sums of probabilities, and for those of the difference and its product.
+    """
+    assert_cancel(gstudent, slope(g, temperature, squared), gstudent.shape[-1] + 2)
+
+
+def assert_centred(gstudent, g, log_q, log_reference, temperature, squared):
+    """The classes of g * factor / temperature * q * (r - sum q * r) add up to 0, with r = log q - log_reference.
+
+    But for V roundings of the sum of products, V more of that of q, which is 1, and what exp and log are off there, of
+    numbers that are log V on average; those of the difference and its products count twice, as r and as sum q * r.
+    """
+    classes = gstudent.shape[-1]
+    spread = (np.exp(log_q) * np.abs(log_q - log_reference)).sum(axis=-1, dtype=np.float64)
+    assert_cancel(gstudent, slope(g, temperature, squared) * spread, classes + 3 * np.log(classes) + 8)
+
+
+def assert_cancel(gstudent, magnitude, roundings):
+    assert (np.abs(gstudent.sum(axis=-1, dtype=np.float64)) <= cost(magnitude, roundings)).all()
+
+
+def logarithms(student, teacher, temperature):
+    """Those of the probabilities of both, in float32."""
+    return [refq.log_softmax(logits / np.float32(temperature)) for logits in (student, teacher)]
+
+
+def slope(g, temperature, squared):
+    """What the gradients of a divergence are multiplied by."""
+    return np.abs(g) * (temperature if squared else 1 / temperature)
+
+
 def complete(forward):
     """Both logits, temperature and squared, the last two as they are by default."""
     student, teacher, *_ = forward.values()
