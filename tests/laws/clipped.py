@@ -30,6 +30,12 @@ def clipping_edges(seed=0):
         yield {"groups": groups, "gamma": gamma, "beta": beta, "bits": (4, 2, 8)[i % 3]}
 
 
+def call(groups, gamma, beta, bits):
+    """Arguments for one group."""
+    numbers = {"groups": groups, "gamma": [[gamma]], "beta": [[beta]]}
+    return {name: np.float32(value) for name, value in numbers.items()} | {"bits": bits}
+
+
 def sigmoid(logit):
     """In float64."""
     with np.errstate(over="ignore"):
@@ -37,9 +43,10 @@ def sigmoid(logit):
 
 
 def grid(groups, gamma, beta, bits, **_):
-    """Scale and zero point as SPEC has them."""
-    a, b = (sigmoid(v).astype(np.float32) for v in (gamma, beta))
+    """Scale and zero point as SPEC has them, in the dtype of the groups, and whether the scale is at no limit."""
+    dtype = groups.dtype.type
+    a, b = (sigmoid(v).astype(dtype) for v in (gamma, beta))
     low = b * groups.min(axis=-1, keepdims=True)
-    width = (a * groups.max(axis=-1, keepdims=True) - low) / np.float32(2**bits - 1)
-    scale = np.clip(width, np.float32(1e-5), np.float32(1e4))
+    width = (a * groups.max(axis=-1, keepdims=True) - low) / dtype(2**bits - 1)
+    scale = np.clip(width, dtype(1e-5), dtype(1e4))
     return scale, np.clip(-np.rint(low / scale), -1e4, 1e4).astype(np.int32), width == scale

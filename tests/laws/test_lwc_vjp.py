@@ -1,7 +1,7 @@
 """Laws of lwc_vjp."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import refq
@@ -34,6 +34,7 @@ def bound(arguments, expected):
 
 @both
 @given(arguments())
+@example(clipped.call([[1, 2.0**-118]], 12, 0, 2) | {"g": np.float32([[0, 0.1]])})
 def test_linear_in_g(engine, arguments):
     assert_linear_in(engine.lwc_vjp, arguments)
 
@@ -60,19 +61,21 @@ def test_both_logits_move_one_step(engine, arguments):
 
 @both
 @given(arguments())
+@example(clipped.call([[-0.5, 0.5]], 4, 4, 8) | {"g": np.float32([[0.1, 0]])})  # the zero point is a tie
 def test_is_the_slope_of_what_is_cut_off(engine, arguments):
-    """A gradient that falls on clipped weights alone: they are multiples of the step while no zero point jumps."""
+    """A gradient that falls on clipped weights alone: they are multiples of the step while no zero point jumps.
+
+    Nor may the step reach a limit, or a weight the grid, between the two ends of the difference.
+    """
     wide = arguments | {name: arguments[name].astype(np.float64) for name in ("g", "groups", "gamma", "beta")}
     wide["g"] = np.where(refq.lwc_vjp(**wide)[0] == 0, wide["g"], 0)
     _, ggamma, gbeta = engine.lwc_vjp(**wide)
     rest = {name: wide[name] for name in ("groups", "gamma", "beta", "bits")}
     for name, found in (("gamma", ggamma), ("beta", gbeta)):
         at = [rest | {name: rest[name] + step} for step in (-1e-6, 1e-6)]
-        same = [clipped.grid(**a)[1] for a in at]
         slope = (wide["g"] * (engine.lwc(**at[1]) - engine.lwc(**at[0]))).sum(axis=-1, keepdims=True) / 2e-6
-        steady = (same[0] == same[1]) & np.equal(refq.lwc_vjp(**wide | at[0])[0], refq.lwc_vjp(**wide | at[1])[0]).all(
-            axis=-1, keepdims=True
-        )
+        kept = [(*clipped.grid(**a)[1:], refq.lwc_vjp(**wide | a)[0]) for a in at]
+        steady = np.all([(one == two).all(axis=-1, keepdims=True) for one, two in zip(*kept, strict=True)], axis=0)
         reach = np.abs(wide["groups"]).max() * np.abs(wide["g"]).sum() + 1
         assert (np.abs(slope - found) <= 1e-6 * reach)[steady].all()
 
