@@ -74,7 +74,7 @@ def test_logits_of_integers_are_equal(models, name):
 
 
 def check_all_but_few(found, expected):
-    """A sum that is rounded otherwise may move an input over a tie: as a rule in one sequence of 16, in four at most."""
+    """A sum that is rounded otherwise may move an input over a tie: mostly in one sequence of 16, in four at most."""
     off = np.abs(found - expected).max(axis=(1, 2))
     assert (off > 1e-4).sum() <= 4
 
