@@ -77,8 +77,6 @@ def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=Fal
         report = compared(written, source)
         why = {layer: one.fault for layer, one in plan.items() if one.fault}
         figures = {layer: _figures(written, source, layer) for layer in why}
-        if begun is not None:
-            output.publish_data(begun.room, os.path.abspath(out), overwrite)
     return {"written": begun is not None, **report, "requantized": figures, "why": why}
 
 

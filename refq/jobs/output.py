@@ -125,30 +125,27 @@ def write_whole(path, content):
 
 
 def publish(room, out, replace):
-    """Give what is finished its name, and put a directory that was there aside until it has."""
-    model, old = os.path.join(room, "model"), os.path.join(room, "old")
+    """Give what is finished its name, and put a directory that was there aside until it has.
+
+    Weights beside a graph get theirs first, when the old graph is gone: it never stands beside others than its own.
+    """
+    model, old, data = (os.path.join(room, name) for name in ("model", "old", f"{os.path.basename(out)}.data"))
     _sync(model)
     if os.path.lexists(out):
         if not replace:
             raise FileError(f"{out}: it has appeared meanwhile; what is finished is {model}")
         if os.path.isdir(model):  # a file is replaced in one step
             os.rename(out, old)
+    if os.path.lexists(data):
+        _unlink(out)
+        os.rename(data, f"{out}.data")
+        _sync(os.path.dirname(out))
     try:
         os.rename(model, out)
     except OSError:
         if os.path.lexists(old):
             os.rename(old, out)
         raise
-    _sync(os.path.dirname(out))
-
-
-def publish_data(room, out, replace):
-    """Give the weights of the graph `out` their name, before the graph gets its own: it never stands beside others."""
-    if os.path.lexists(out) and not replace:
-        raise FileError(f"{out}: it has appeared meanwhile; what is finished is in {room}")
-    _unlink(out)
-    data = f"{out}.data"
-    os.rename(os.path.join(room, os.path.basename(data)), data)
     _sync(os.path.dirname(out))
 
 

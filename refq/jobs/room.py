@@ -53,7 +53,8 @@ DIRECTORY = directory()
 def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
     """The run that writes OUT, which is published at the end; None if OUT is there already, of this very run.
 
-    A RefqError throws away what was done, for it would come again; whatever else stops a run leaves it to `resume`.
+    A RefqError throws away what was done, for it would come again, but never a training that was saved: the fault may
+    lie beside it. Whatever else stops a run leaves all to `resume`.
 
     Parameters
         paths: (MODEL, OUT), what is read and what is written.
@@ -75,7 +76,8 @@ def opened(paths, record, needed, resume, overwrite, kind=DIRECTORY):
             try:
                 yield begun
             except RefqError:
-                output.discard(room)  # the input or the options are at fault: there is nothing to continue
+                if not os.path.exists(os.path.join(room, "state")):
+                    output.discard(room)  # the input or the options are at fault: there is nothing to continue
                 raise
             output.publish(room, target, overwrite)
 
