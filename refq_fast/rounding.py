@@ -111,7 +111,8 @@ def _codes(x, original, grid, following, q, errors):
     whole = size - size % LANES
     qmin, qmax = rule[0], rule[1]
     low, high = splat(qmin), splat(qmax)
-    signal, noise, most, last = zero_doubles(), zero_doubles(), splat(np.float32(0)), np.zeros(3)
+    signal, noise, most = zero_doubles(), zero_doubles(), splat(np.float32(0))
+    errors[:] = 0
     for g in range(scale.size):
         start = g * size
         s, z = splat(scale[g]), splat(np.float32(zero_point[g]))
@@ -125,7 +126,9 @@ def _codes(x, original, grid, following, q, errors):
         for i in range(start + whole, start + size):
             q[i] = np.int8(min(max(np.rint(x[i] / scale[g]) + np.float32(zero_point[g]), qmin), qmax))
             far = np.float64(original[i] - np.float32(np.int32(q[i]) - zero_point[g]) * scale[g])
-            last[0] += np.float64(original[i]) ** 2
-            last[1] += far**2
-            last[2] = max(last[2], abs(far))
-    errors[0], errors[1], errors[2] = total(signal) + last[0], total(noise) + last[1], max(largest(most), last[2])
+            errors[0] += np.float64(original[i]) ** 2
+            errors[1] += far**2
+            errors[2] = max(errors[2], abs(far))
+    errors[0] += total(signal)
+    errors[1] += total(noise)
+    errors[2] = max(errors[2], largest(most))

@@ -34,7 +34,7 @@ def block_bytes(packed, size):
 
 
 def block_scale(name, value, blocks):
-    """A float16-exact float32 number a block, (..., blocks): as float16 (..., blocks, 1)."""
+    """A float16-exact float32 number a block, (..., blocks): its bytes as float16, uint8 (..., blocks, 2)."""
     value = np.asarray(value)
     if value.dtype != np.float32:
         raise DtypeError(f"{name} is {value.dtype}; float32 is needed")
@@ -43,7 +43,7 @@ def block_scale(name, value, blocks):
         half = checks.finite(name, value).astype(np.float16)
     if (half != value).any():
         raise GridError(f"{checks.first_wrong(name, value, half == value)}; a number that float16 holds is needed")
-    return half[..., None]
+    return half[..., None].astype("<f2").view(np.uint8)
 
 
 def as_half(name, value):

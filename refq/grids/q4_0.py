@@ -29,7 +29,7 @@ def pack_q4_0(q, scale):
     """
     q = block_codes(q, SIZE, -8, 7)
     u = (q + 8).astype(np.uint8)
-    d = block_scale("scale", scale, q).astype("<f2").view(np.uint8)
+    d = block_scale("scale", scale, q)
     return flat(np.concatenate([d, nibbles(u)], axis=-1))
 
 

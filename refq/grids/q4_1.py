@@ -31,8 +31,7 @@ def pack_q4_1(q, scale, minimum):
     """
     q = block_codes(q, SIZE, 0, 15)
     halves = [block_scale(*pair, q) for pair in (("scale", scale), ("minimum", minimum))]
-    head = np.concatenate(halves, axis=-1).astype("<f2").view(np.uint8)
-    return flat(np.concatenate([head, nibbles(q.astype(np.uint8))], axis=-1))
+    return flat(np.concatenate([*halves, nibbles(q.astype(np.uint8))], axis=-1))
 
 
 def unpack_q4_1(packed):

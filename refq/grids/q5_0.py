@@ -29,7 +29,7 @@ def pack_q5_0(q, scale):
     Spec: pack_q5_0
     """
     q = block_codes(q, SIZE, -16, 15)
-    d = block_scale("scale", scale, q).astype("<f2").view(np.uint8)
+    d = block_scale("scale", scale, q)
     u = (q + 16).astype(np.uint8)
     fifth = np.packbits(u >> np.uint8(4), axis=-1, bitorder="little")
     return flat(np.concatenate([d, fifth, nibbles(u & np.uint8(15))], axis=-1))

@@ -29,7 +29,7 @@ def pack_q8_0(q, scale):
     Spec: pack_q8_0
     """
     q = block_codes(q, SIZE, -128, 127)
-    d = block_scale("scale", scale, q).astype("<f2").view(np.uint8)
+    d = block_scale("scale", scale, q)
     return flat(np.concatenate([d, q.astype(np.int8).view(np.uint8)], axis=-1))
 
 
