@@ -68,6 +68,28 @@ def check_zeros(engine, kind, x):
     assert not getattr(engine, f"encode_{kind}")(x)[..., :width].any()
 
 
+def check_packed_back(engine, kind, q, **numbers):
+    """unpack gives what pack was given."""
+    parts = q, *numbers.values()
+    found = getattr(engine, f"unpack_{kind}")(getattr(engine, f"pack_{kind}")(*parts))
+    for one, part in zip(found, parts, strict=True):
+        np.testing.assert_array_equal(one, part)
+
+
+def check_packed_form(engine, kind, q, **numbers):
+    """Bytes, whole blocks."""
+    packed = getattr(engine, f"pack_{kind}")(q, **numbers)
+    assert packed.dtype == np.uint8
+    assert packed.shape == (*q.shape[:-1], q.shape[-1] // 32 * SIZES[kind][1])
+
+
+def check_any_integer_type(engine, kind, q, **numbers):
+    pack = getattr(engine, f"pack_{kind}")
+    expected = pack(q, **numbers)
+    for dtype in (np.int8, np.int16, np.int64):
+        np.testing.assert_array_equal(pack(q.astype(dtype), **numbers), expected)
+
+
 def check_unpacked_form(engine, kind, packed):
     """int32 codes, and float32 numbers a block."""
     q, *numbers = getattr(engine, f"unpack_{kind}")(packed)

@@ -59,6 +59,24 @@ def raw_edges(kind):
     return edges(kind, _raw)
 
 
+def codes(kind):
+    """Arguments of a pack_: what blocks of these bytes hold."""
+    return raw(kind).map(lambda arguments: _held(kind, **arguments))
+
+
+def codes_edges(kind):
+    return (_held(kind, **arguments) for arguments in raw_edges(kind))
+
+
+def _held(kind, packed):
+    return dict(zip(("q", "scale", "minimum"), getattr(refq, f"unpack_{kind}")(packed), strict=False))
+
+
+def half_of(scale):
+    """Rounded to float16, where it is not beyond."""
+    return scale.astype(np.float16).astype(np.float32) if np.all(np.abs(scale) < 65520) else scale
+
+
 def alone(function, argument, array, size):
     """What the function gives block by block, joined as it joins them."""
     flat = array.reshape(-1, array.shape[-1] // size, size)

@@ -4,48 +4,35 @@ import numpy as np
 from hypothesis import given
 
 import refq
-from tests.laws.blocks import big_endian, raw, raw_edges, rewritten
+from tests.laws.block_laws import check_any_integer_type, check_packed_back, check_packed_form
+from tests.laws.blocks import big_endian, codes, codes_edges, half_of, rewritten
 from tests.support import both
 
 
 def arguments():
-    return raw("q8_0").map(_parts)
+    return codes("q8_0")
 
 
 def edges():
-    return map(_parts, raw_edges("q8_0"))
-
-
-def _parts(arguments):
-    return dict(zip(("q", "scale"), refq.unpack_q8_0(**arguments), strict=True))
+    return codes_edges("q8_0")
 
 
 @both
 @given(arguments())
 def test_unpack_undoes_it(engine, arguments):
-    packed = engine.pack_q8_0(**arguments)
-    for found, part in zip(engine.unpack_q8_0(packed), arguments.values(), strict=True):
-        np.testing.assert_array_equal(found, part)
+    check_packed_back(engine, "q8_0", **arguments)
 
 
 @both
 @given(arguments())
 def test_form(engine, arguments):
-    q, packed = arguments["q"], engine.pack_q8_0(**arguments)
-    assert packed.dtype == np.uint8
-    assert packed.shape == (*q.shape[:-1], q.shape[-1] // 32 * 34)
+    check_packed_form(engine, "q8_0", **arguments)
 
 
 @both
 @given(arguments())
 def test_any_integer_type(engine, arguments):
-    expected = engine.pack_q8_0(**arguments)
-    for dtype in (np.int8, np.int16, np.int64):
-        np.testing.assert_array_equal(engine.pack_q8_0(**arguments | {"q": arguments["q"].astype(dtype)}), expected)
-
-
-def _half(scale):
-    return scale.astype(np.float16).astype(np.float32) if np.all(np.abs(scale) < 65520) else scale
+    check_any_integer_type(engine, "q8_0", **arguments)
 
 
 WRONG = {
@@ -53,6 +40,6 @@ WRONG = {
     "the scale without a sign": rewritten("q8_0", lambda b: b & np.uint8([255, 127] + [255] * 32)),
     "big-endian scale": rewritten("q8_0", big_endian),
     "scale at the end": rewritten("q8_0", lambda b: np.roll(b, -2, axis=-1)),
-    "scale rounded": lambda q, scale: refq.pack_q8_0(q, _half(scale)),
+    "scale rounded": lambda q, scale: refq.pack_q8_0(q, half_of(scale)),
     "codes clipped": lambda q, scale: refq.pack_q8_0(np.clip(q, -127, 127), scale),
 }
