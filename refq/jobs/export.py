@@ -1,27 +1,28 @@
 """A quantized model to the directory of another format: the same codes, unless asked otherwise."""
 
+import functools
 import os
 from typing import NamedTuple
 
-import numpy as np
-
-from refq import __version__
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import weights_stem
 from refq.jobs import output
-from refq.jobs.export_plan import plan_export, plan_units
-from refq.jobs.figures import sums
+from refq.jobs.export_plan import memory_bound, plan_export, plan_units
+from refq.jobs.figures import EXACT, sums
 from refq.jobs.inputs import check_inputs
+from refq.jobs.journal import run_record
 from refq.jobs.layer import copied
 from refq.jobs.plan import row_chunks
-from refq.jobs.progress import WORTH_SAYING, progress, say, size
+from refq.jobs.progress import say_bounds
 from refq.jobs.quantize import bytes_needed, write_beside, write_pretty
-from refq.jobs.read_back import check_layer
+from refq.jobs.read_back import check_layers
 from refq.jobs.regrid import grid_for
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.stored import dequantized, weight_rows
 from refq.jobs.stored_grid import read_grid
+
+OF_WEIGHTS = ("quantization", "quantization_config", "dtype", "torch_dtype")  # what config.json says of them
 
 
 class Exported(NamedTuple):
@@ -57,15 +58,13 @@ def export_model(model, out, engine, name, target, requantize=False, resume=Fals
     checkpoint = open_checkpoint(model)
     plan = plan_export(checkpoint, engine, target, requantize)
     digests, _ = check_inputs(checkpoint)
-    record = {"command": "export", "version": __version__, "options": {"to": name, "requantize": requantize}}
-    record |= {"inputs": digests, "seed": None}
+    record = run_record("export", {"to": name, "requantize": requantize}, digests)
     schemes = {layer: one.scheme for layer, one in plan.items()}
     config = target.config(schemes, linear_names(checkpoint.config))
     stem = weights_stem(config.get("quantization_config"))
     shards = plan_shards(plan_units(checkpoint, schemes, stem), record)
     source, needed = Exported(checkpoint, engine, target, plan), bytes_needed(checkpoint, shards)
-    if needed > WORTH_SAYING:
-        say(f"at most {size(memory_bound(plan))} of memory and {size(needed)} of disk are needed")
+    say_bounds(memory_bound(one.facts.shape for one in plan.values()), needed)
     with opened((model, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
             _write(begun, shards, source, record, stem, config)
@@ -74,15 +73,10 @@ def export_model(model, out, engine, name, target, requantize=False, resume=Fals
     return {"written": begun is not None, **report, "requantized": _figures(out, why), "why": why}
 
 
-def memory_bound(plan):
-    """Bytes of memory that an export stays below: eight a weight of the largest layer, and 300 MB."""
-    return 8 * max(int(np.prod(one.facts.shape)) for one in plan.values()) + 300_000_000
-
-
 def _write(begun, shards, source, record, stem, config):
     write_shards(begun.room, shards, source, record, begun.done, _pieces, "exporting")
     raw = write_beside(source.checkpoint, stem, shards, begun.model, record["inputs"])
-    raw = {key: value for key, value in raw.items() if key not in ("quantization", "quantization_config", "dtype")}
+    raw = {key: value for key, value in raw.items() if key not in OF_WEIGHTS}
     raw |= {"dtype": source.target.dtype} if source.target.dtype else {}
     for name in source.target.files:
         write_pretty(os.path.join(begun.model, name), config["quantization_config"])
@@ -102,29 +96,27 @@ def _pieces(unit, source, errors):
     new = grid_for(grid, source.plan[unit.layer], source.engine)
     yield from source.target.tensors(unit.layer, unit.scheme, new, source.engine)
     if source.plan[unit.layer].fault is None:
-        errors.append((0.0, 0.0, 0.0))  # the same numbers
+        errors.append(EXACT)
         return
-    for chunk in row_chunks(unit.shape):
-        x = dequantized(grid, *chunk, source.engine)
-        errors.append(sums(x, dequantized(new, *chunk, source.engine)))
+    errors.extend(moved(grid, new, unit.shape, source.engine))
 
 
 def compared(written, source):
-    """Refuse what was written if any code, scale or zero point is another one; gives how many there are.
+    """check_layers of the checkpoint that an Exported has become."""
+    shapes = {layer: one.facts.shape for layer, one in source.plan.items()}
+    return check_layers(written, shapes, functools.partial(planned_grid, source), source.engine)
 
-    Parameters
-        written: Checkpoint of it.
-        source: Exported.
-    """
-    counts = dict.fromkeys(("layers", "codes", "numbers"), 0)
-    total = sum(int(np.prod(one.facts.shape)) for one in source.plan.values())
-    with progress(total, "codes", "comparing") as advance:
-        for layer, one in source.plan.items():
-            grid = read_grid(source.checkpoint, layer, one.facts.shape, source.engine)
-            found = check_layer(written, layer, grid_for(grid, one, source.engine), source.engine)
-            counts = {kind: counts[kind] + count for kind, count in found.items()}
-            advance(found["codes"])
-    return counts
+
+def planned_grid(source, layer):
+    """The Grid of a layer as it is written."""
+    one = source.plan[layer]
+    return grid_for(read_grid(source.checkpoint, layer, one.facts.shape, source.engine), one, source.engine)
+
+
+def moved(grid, new, shape, engine):
+    """Sums of how far another grid of a layer is from its own, a piece of its rows at a time."""
+    for chunk in row_chunks(shape):
+        yield sums(dequantized(grid, *chunk, engine), dequantized(new, *chunk, engine))
 
 
 def _figures(out, layers):

@@ -1,5 +1,6 @@
 """What becomes of every layer of a model that is exported, known before anything is written."""
 
+import math
 import os
 from typing import NamedTuple
 
@@ -56,6 +57,11 @@ def plan_export(checkpoint, engine, target, requantize):
     return plan
 
 
+def memory_bound(shapes):
+    """Bytes of memory that an export or import stays below: eight a weight of the largest of `shapes`, and 300 MB."""
+    return 8 * max(map(math.prod, shapes)) + 300_000_000
+
+
 def plan_units(checkpoint, schemes, stem):
     """The units of every output file: one for each input file, of the same name; a single one has the format's.
 
@@ -73,10 +79,14 @@ def plan_units(checkpoint, schemes, stem):
         parts = [(name, "F32" if before else info.dtype, shape)]  # an embedding may become floats
         quantized = before and layer in schemes
         if quantized:
-            packed = packed_tensors(layer, shape, schemes[layer])
-            parts = [(part, dtypes[0], size) for part, (dtypes, size) in packed.items()]
+            parts = parts_of(packed_tensors(layer, shape, schemes[layer]))
         files[names[file]].append(Unit(name, shape, schemes[layer] if quantized else None, parts))
     return {file: units for file, units in files.items() if units}
+
+
+def parts_of(tensors):
+    """The parts of a Unit: what a format's packed_tensors gives, each with the first of its dtypes."""
+    return [(name, dtypes[0], shape) for name, (dtypes, shape) in tensors.items()]
 
 
 def _refuse_others(checkpoint):

@@ -1,7 +1,6 @@
 """A GGUF file to the parameters of an engine: affine blocks stay packed, every other type becomes floats."""
 
 import functools
-import math
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from refq.errors import CheckpointError, FormatError, RefqError
 from refq.files.checkpoint import check_finite, llama_tensors
 from refq.files.gguf import open_gguf
 from refq.files.gguf_model import FACTORS, check_gguf_tensors, gguf_name, heads_of, read_gguf_config, rows_from_gguf
+from refq.jobs import export_plan
 from refq.jobs.figures import six_digits
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import progress
@@ -110,7 +110,7 @@ def read_blocks(file, name, config, engine):
 def memory_bound(config):
     """Bytes that an export or import stays below: eight a weight of the largest layer of the blocks, and 300 MB."""
     layers = (shape for name, shape in llama_tensors(config).items() if name.endswith("_proj.weight"))
-    return 8 * max(map(math.prod, layers)) + 300_000_000
+    return export_plan.memory_bound(layers)
 
 
 def is_linear(name):

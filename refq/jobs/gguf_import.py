@@ -1,12 +1,12 @@
 """A GGUF file to a model directory: affine blocks keep their codes, other types become the floats they stand for."""
 
+import functools
 import json
 import os
 from typing import NamedTuple
 
 import numpy as np
 
-from refq import __version__
 from refq.errors import UsageError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.compressed_tensors import Scheme, packed_tensors
@@ -16,13 +16,15 @@ from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.quantization import quantization_config
 from refq.files.shards import weight_files
 from refq.jobs import output
+from refq.jobs.figures import EXACT
 from refq.jobs.formats import OURS
 from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
 from refq.jobs.inputs import digest_of
+from refq.jobs.journal import run_record
 from refq.jobs.plan import Unit
-from refq.jobs.progress import WORTH_SAYING, say, size
+from refq.jobs.progress import say_bounds
 from refq.jobs.quantize import write_pretty
-from refq.jobs.read_back import check_layer
+from refq.jobs.read_back import check_layers
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 
@@ -64,17 +66,10 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
     file, config, shapes = open_model(path)
     tokenizer = json.dumps(tokenizer_json(file.header.metadata, path)).encode()
     source = _planned(file, config, shapes, engine)
-    record = {
-        "command": "import",
-        "version": __version__,
-        "options": {},
-        "inputs": {"gguf": digest_of(path)},
-        "seed": None,
-    }
+    record = run_record("import", {}, {"gguf": digest_of(path)})
     shards = plan_shards({weight_files()[0]: [_unit(name, shape, source) for name, shape in shapes.items()]}, record)
     needed = sum(layout.size for _, layout in shards.values()) + len(tokenizer) + 2**14 + 2**11 * len(shapes)
-    if needed > WORTH_SAYING:
-        say(f"at most {size(memory_bound(config))} of memory and {size(needed)} of disk are needed")
+    say_bounds(memory_bound(config), needed)
     with opened((path, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
             write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
@@ -82,7 +77,9 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
             if template := file.header.metadata.get(CHAT_TEMPLATE):
                 write_pretty(os.path.join(begun.model, "tokenizer_config.json"), {"chat_template": template.value})
             write_pretty(os.path.join(begun.model, "config.json"), _config(config, source.schemes))
-        found = _compared(open_checkpoint(out if begun is None else begun.model), source)
+        kept = {layer: shapes[f"{layer}.weight"] for layer in source.schemes}
+        written = open_checkpoint(out if begun is None else begun.model)
+        found = check_layers(written, kept, functools.partial(_grid, source), engine)
     floats = {name: kind for name, kind in source.kinds.items() if _dtype(name, source) == "F32" != kind}
     return {"written": begun is not None, **found, "floats": floats}
 
@@ -91,7 +88,7 @@ def _planned(file, config, shapes, engine):
     kinds = {name: file.header.tensors[gguf_name(name)].kind for name in shapes}
     schemes, source = {}, Imported(file, config, engine, kinds, {})
     for layer in _linear(config):
-        grid = read_blocks(file, f"{layer}.weight", config, engine)
+        grid = _grid(source, layer)
         if grid is not None and -8 <= grid.zero_point.min() <= grid.zero_point.max() <= 7:
             schemes[layer] = Scheme(grid.bits, not grid.zero_point.any(), "group", 32)
     return source._replace(schemes=schemes)
@@ -122,10 +119,10 @@ def _pieces(unit, source, errors):
     """(tensor name, array) of all that stands for a tensor."""
     file, config, engine = source[:3]
     if unit.scheme:
-        grid = read_blocks(file, unit.name, config, engine)
+        grid = _grid(source, unit.layer)
         for name, array in OURS.tensors(unit.layer, unit.scheme, grid, engine):
             yield name, array.astype(np.float16) if name.endswith("_scale") else array
-        errors.append((0.0, 0.0, 0.0))  # the same numbers
+        errors.append(EXACT)
         return
     kind = _dtype(unit.name, source)
     for _, x in read_rows(file, unit.name, config, engine):
@@ -149,11 +146,5 @@ def _config(config, schemes):
     return raw
 
 
-def _compared(written, source):
-    """Read the directory back, and refuse it if any code, scale or zero point is another one; gives their numbers."""
-    counts = dict.fromkeys(("layers", "codes", "numbers"), 0)
-    for layer in source.schemes:
-        grid = read_blocks(source.file, f"{layer}.weight", source.config, source.engine)
-        found = check_layer(written, layer, grid, source.engine)
-        counts = {kind: counts[kind] + count for kind, count in found.items()}
-    return counts
+def _grid(source, layer):
+    return read_blocks(source.file, f"{layer}.weight", source.config, source.engine)

@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 
-from refq import __version__
 from refq.errors import GridError, UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.files.gguf import gguf_header_bytes, open_gguf
@@ -22,8 +21,8 @@ from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
 from refq.jobs.inspect import float_rows
-from refq.jobs.journal import canonical
-from refq.jobs.progress import WORTH_SAYING, progress, say, size
+from refq.jobs.journal import canonical, run_record
+from refq.jobs.progress import progress, say_bounds
 from refq.jobs.room import Kind, opened
 from refq.jobs.spans import write_tensors
 from refq.jobs.stored_grid import read_grid
@@ -58,11 +57,10 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
     plan = plan_gguf(checkpoint, kind, engine, requantize)
     metadata, (digests, _) = _metadata(checkpoint, kind.upper(), pre), check_inputs(checkpoint, engine)
     options = {"to": "gguf", "type": kind, "pre": pre, "requantize": requantize, "name": _name(checkpoint)}
-    record = {"command": "export", "version": __version__, "options": options, "inputs": digests, "seed": None}
+    record = run_record("export", options, digests)
     header, places = gguf_header_bytes(metadata | {RUN: Value("str", canonical(record))}, [one[1:4] for one in plan])
     needed = padded(sum(places[-1]), 32)
-    if needed > WORTH_SAYING:
-        say(f"at most {size(memory_bound(checkpoint.config))} of memory and {size(needed)} of disk are needed")
+    say_bounds(memory_bound(checkpoint.config), needed)
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
             named = zip((one.name for one in plan), places, strict=True)

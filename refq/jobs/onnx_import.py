@@ -2,7 +2,6 @@
 
 import os
 
-from refq import __version__
 from refq.errors import FormatError
 from refq.files.checkpoint import linear_names, llama_tensors, open_checkpoint
 from refq.files.compressed_tensors import packed_tensors
@@ -12,11 +11,14 @@ from refq.files.strict import parse_object, shown
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
 from refq.jobs.export import Exported, compared
-from refq.jobs.export_plan import plan_export
+from refq.jobs.export_plan import memory_bound, parts_of, plan_export
+from refq.jobs.figures import EXACT
 from refq.jobs.formats import OURS
 from refq.jobs.inputs import digest_of, is_carried
+from refq.jobs.journal import run_record
 from refq.jobs.onnx import open_model, turned_rows
 from refq.jobs.plan import Unit
+from refq.jobs.progress import say_bounds
 from refq.jobs.quantize import write_pretty
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
@@ -45,10 +47,12 @@ def import_onnx(path, out, engine, resume=False, overwrite=False):
     plan = plan_export(checkpoint, engine, OURS, False) if checkpoint.schemes else {}
     source = Exported(checkpoint, engine, OURS, plan)
     inputs = {os.path.basename(file): digest_of(file) for file in checkpoint.files}
-    record = {"command": "import", "version": __version__, "options": {}, "inputs": inputs, "seed": None}
+    record = run_record("import", {}, inputs)
     shards = plan_shards({weight_files()[0]: list(_units(source))}, record)
     needed = sum(layout.size for _, layout in shards.values()) + sum(map(len, texts.values())) + 2**14
-    with opened((path, out), record, needed + 2**11 * len(checkpoint.tensors), resume, overwrite) as begun:
+    needed += 2**11 * len(checkpoint.tensors)
+    say_bounds(memory_bound(llama_tensors(checkpoint.config).values()), needed)
+    with opened((path, out), record, needed, resume, overwrite) as begun:
         if begun is not None:
             _write_texts(texts, source, begun.model)
             write_shards(begun.room, shards, source, record, begun.done, _pieces, "importing")
@@ -72,8 +76,7 @@ def _units(source):
         layer, parts = name.removesuffix(".weight"), [(name, "F32", shape)]
         scheme = schemes.get(layer) if name.endswith(".weight") else None
         if scheme:
-            stored = packed_tensors(layer, shape, scheme)
-            parts = [(part, dtypes[0], size) for part, (dtypes, size) in stored.items()]
+            parts = parts_of(packed_tensors(layer, shape, scheme))
         yield Unit(name, shape, scheme, parts)
 
 
@@ -83,7 +86,7 @@ def _pieces(unit, source, errors):
     if unit.scheme:
         grid = read_grid(checkpoint, unit.layer, unit.shape, engine)
         yield from OURS.tensors(unit.layer, unit.scheme, grid, engine)
-        errors.append((0.0, 0.0, 0.0))  # the same numbers
+        errors.append(EXACT)
         return
     stored = checkpoint.tensors[unit.name][1].shape
     yield from ((unit.name, rows) for rows in turned_rows(checkpoint, unit.name, stored, engine))

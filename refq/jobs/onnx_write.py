@@ -4,9 +4,6 @@ import functools
 import json
 import os
 
-import numpy as np
-
-from refq import __version__
 from refq.errors import UsageError
 from refq.files.checkpoint import llama_tensors, open_checkpoint
 from refq.files.matmul_nbits import packed_tensors
@@ -15,24 +12,21 @@ from refq.files.onnx_model import PREFIX, is_transposed
 from refq.files.onnx_proto import onnx_bytes, onnx_package
 from refq.files.safetensors import plan_offsets
 from refq.jobs import output
-from refq.jobs.export import Exported, compared
-from refq.jobs.export_plan import plan_export
-from refq.jobs.figures import error_figures, sums
+from refq.jobs.export import OF_WEIGHTS, Exported, compared, moved
+from refq.jobs.export_plan import memory_bound, plan_export
+from refq.jobs.figures import error_figures
 from refq.jobs.inputs import carried, check_inputs, read_small
-from refq.jobs.journal import canonical
+from refq.jobs.journal import canonical, run_record
 from refq.jobs.onnx import graph_of, open_model, turned_rows
-from refq.jobs.plan import row_chunks
-from refq.jobs.progress import WORTH_SAYING, say, size
+from refq.jobs.progress import say_bounds
 from refq.jobs.regrid import grid_for
 from refq.jobs.room import Kind, opened
 from refq.jobs.spans import write_tensors
-from refq.jobs.stored import dequantized
 from refq.jobs.stored_grid import read_grid
 from refq.jobs.targets.onnx import target
 
 RUN = "refq"  # the key of the run record
 _PAGE = 2**12  # where a tensor begins: a program may map it
-_OF_WEIGHTS = ("quantization", "quantization_config", "dtype", "torch_dtype")
 
 
 def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=False):
@@ -59,15 +53,13 @@ def write_onnx(model, out, engine, requantize=False, resume=False, overwrite=Fal
     plan = plan_export(checkpoint, engine, target(), requantize) if checkpoint.schemes else {}
     source = Exported(checkpoint, engine, target(), plan)
     digests, _ = check_inputs(checkpoint, engine)
-    options = {"to": "onnx", "requantize": requantize}
-    record = {"command": "export", "version": __version__, "options": options, "inputs": digests, "seed": None}
+    record = run_record("export", {"to": "onnx", "requantize": requantize}, digests)
     schemes = {layer: one.scheme for layer, one in plan.items()}
     spans, weights = _layout(checkpoint.config, schemes)
     metadata = {RUN: canonical({"run": record})} | _texts(checkpoint, digests)
     graph = onnx_bytes(graph_of(checkpoint.config, schemes), weights, f"{os.path.basename(out)}.data", metadata)
     needed = weights[-1][-1] + len(graph) + 2**14
-    if needed > WORTH_SAYING:
-        say(f"at most {size(_memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
+    say_bounds(memory_bound(llama_tensors(checkpoint.config).values()), needed)
     with opened((model, out), record, needed, resume, overwrite, Kind(_run_of, file=True)) as begun:
         if begun is not None:
             output.write_file(begun.model, graph)
@@ -91,11 +83,6 @@ def _check_paths(model, out, replace):
 
 def _run_of(out):
     return json.loads(open_onnx(out).metadata[RUN])["run"]
-
-
-def _memory_bound(checkpoint):
-    """Bytes of memory that an export stays below: eight a weight of the largest tensor, and 300 MB."""
-    return 8 * max(int(np.prod(shape)) for shape in llama_tensors(checkpoint.config).values()) + 300_000_000
 
 
 def _layout(config, schemes):
@@ -126,7 +113,7 @@ def _texts(checkpoint, digests):
         except UnicodeDecodeError:  # tokenizer.model; tokenizer.json says the same
             continue
     raw = json.loads(read_small(checkpoint.directory, "config.json", digests["config.json"]))
-    raw = {key: value for key, value in raw.items() if key not in _OF_WEIGHTS}
+    raw = {key: value for key, value in raw.items() if key not in OF_WEIGHTS}
     return found | {f"{PREFIX}config.json": json.dumps(raw)}
 
 
@@ -145,5 +132,4 @@ def _figures(written, source, layer):
     """How far the new grid of a layer is from its own."""
     shape = source.plan[layer].facts.shape
     before, after = (read_grid(checkpoint, layer, shape, source.engine) for checkpoint in (source.checkpoint, written))
-    rows = ([dequantized(grid, *chunk, source.engine) for grid in (before, after)] for chunk in row_chunks(shape))
-    return error_figures([sums(*pair) for pair in rows])
+    return error_figures(list(moved(before, after, shape, source.engine)))

@@ -33,6 +33,12 @@ def say(text):
     print(f"refq: {text}", file=sys.stderr, flush=True)
 
 
+def say_bounds(memory, disk):
+    """What a job needs at most, in bytes, if that surprises anybody."""
+    if disk > WORTH_SAYING:
+        say(f"at most {size(memory)} of memory and {size(disk)} of disk are needed")
+
+
 def size(number, unit="B"):
     """A number with a decimal prefix and its unit.
 

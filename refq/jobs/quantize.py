@@ -3,18 +3,17 @@
 import json
 import os
 
-from refq import __version__
 from refq.errors import CheckpointError
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import quantization_config, scheme_text, weights_stem
 from refq.files.reassembled import Attention
 from refq.files.shards import weight_files
 from refq.files.strict import parse_json
-from refq.jobs import output
+from refq.jobs import journal, output
 from refq.jobs.inputs import carried, check_inputs, read_small
 from refq.jobs.layer import Source, check_scales
 from refq.jobs.plan import Options, memory_bound, plan_files, plan_schemes
-from refq.jobs.progress import WORTH_SAYING, say, size
+from refq.jobs.progress import say_bounds
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 
@@ -39,8 +38,7 @@ def quantize_model(model, out, engine, options=Options(), resume=False, overwrit
     output.check_paths(model, out, resume or overwrite)
     checkpoint, schemes, record, shards = _checked(model, options, engine)
     needed = bytes_needed(checkpoint, shards)
-    if needed > WORTH_SAYING:
-        say(f"at most {size(memory_bound(checkpoint))} of memory and {size(needed)} of disk are needed")
+    say_bounds(memory_bound(checkpoint), needed)
     with opened((model, out), record, needed, resume, overwrite) as run:
         if run is None:
             return False
@@ -67,9 +65,8 @@ def planned(checkpoint, shards):
 
 
 def run_record(options, inputs):
-    """What decides the output: two runs with equal records write equal bytes. No time, no path."""
-    settings = options._asdict() | {"keep": sorted(set(options.keep))}
-    return {"command": "quantize", "version": __version__, "options": settings, "inputs": inputs, "seed": None}
+    """The record of a run of these Options."""
+    return journal.run_record("quantize", options._asdict() | {"keep": sorted(set(options.keep))}, inputs)
 
 
 def bytes_needed(checkpoint, shards):

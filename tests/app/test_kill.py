@@ -291,7 +291,7 @@ def test_other_inputs_are_not_resumed(name, tiny, tmp_path, monkeypatch):
 
 def test_another_version_is_not_resumed(tiny, tmp_path, monkeypatch):
     interrupted(tiny, tmp_path / "out", monkeypatch)
-    monkeypatch.setattr("refq.jobs.quantize.__version__", "99")
+    monkeypatch.setattr("refq.jobs.journal.__version__", "99")
     result = run("quantize", tiny, tmp_path / "out", *OPTIONS, "--resume")
     assert result.exit_code == 3
     assert 'version was "0.1.0", is "99"' in result.stderr.replace(reference.__version__, "0.1.0")

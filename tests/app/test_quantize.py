@@ -333,7 +333,7 @@ def test_json_is_one_object_and_all_else_goes_to_stderr(tiny, tmp_path):
 
 def test_what_is_needed_is_said_of_large_models_alone(tiny, tmp_path, monkeypatch):
     assert "are needed" not in run("quantize", tiny, tmp_path / "out", "--group-size", 8).stderr
-    monkeypatch.setattr("refq.jobs.quantize.WORTH_SAYING", 0)
+    monkeypatch.setattr("refq.jobs.progress.WORTH_SAYING", 0)
     said = run("quantize", tiny, tmp_path / "out2", "--group-size", 8).stderr
     assert said.count("of memory and") == said.count("of disk are needed") == 1
 
