@@ -10,6 +10,7 @@ from refq.files.input_activations import Inputs
 from refq.files.reassembled import Attention
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output, solved
+from refq.jobs.beside import write_small_files
 from refq.jobs.calibrated_needs import disk_needed, memory_needed
 from refq.jobs.corpus import batch_at
 from refq.jobs.inputs import check_inputs
@@ -18,7 +19,7 @@ from refq.jobs.methods.block import Settings
 from refq.jobs.methods.recipe import needs_text
 from refq.jobs.plan import plan_files, plan_schemes
 from refq.jobs.progress import WORTH_SAYING, say, size
-from refq.jobs.quantize import planned, run_record, write_small_files
+from refq.jobs.quantize import planned, run_record
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.solving import solve_blocks

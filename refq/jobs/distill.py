@@ -10,6 +10,7 @@ import numpy as np
 from refq.errors import UsageError
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs import output
+from refq.jobs.beside import bytes_needed, write_small_files
 from refq.jobs.corpus import batch_at, open_texts, windows_in
 from refq.jobs.distillation import Distillation, recipe_of
 from refq.jobs.input_grids import calibrated, plan_inputs
@@ -19,7 +20,7 @@ from refq.jobs.model import load_model
 from refq.jobs.perplexity import cut_windows, score
 from refq.jobs.plan import Options, plan_files, plan_schemes
 from refq.jobs.progress import say, size
-from refq.jobs.quantize import bytes_needed, run_record, write_small_files
+from refq.jobs.quantize import run_record
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.teacher import Cache, cache_size, taught

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from refq.files.checkpoint import linear_names, open_checkpoint
 from refq.files.quantization import weights_stem
 from refq.jobs import output
+from refq.jobs.beside import bytes_needed, write_beside, write_pretty
 from refq.jobs.export_plan import memory_bound, plan_export, plan_units
 from refq.jobs.figures import EXACT, sums
 from refq.jobs.inputs import check_inputs
@@ -14,7 +15,6 @@ from refq.jobs.journal import run_record
 from refq.jobs.layer import copied
 from refq.jobs.plan import row_chunks
 from refq.jobs.progress import say_bounds
-from refq.jobs.quantize import bytes_needed, write_beside, write_pretty
 from refq.jobs.read_back import check_layers
 from refq.jobs.regrid import grid_for
 from refq.jobs.room import opened

@@ -16,6 +16,7 @@ from refq.files.gguf_tokenizer import tokenizer_json
 from refq.files.quantization import quantization_config
 from refq.files.shards import weight_files
 from refq.jobs import output
+from refq.jobs.beside import write_pretty
 from refq.jobs.figures import EXACT
 from refq.jobs.formats import OURS
 from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
@@ -23,7 +24,6 @@ from refq.jobs.inputs import digest_of
 from refq.jobs.journal import run_record
 from refq.jobs.plan import Unit
 from refq.jobs.progress import say_bounds
-from refq.jobs.quantize import write_pretty
 from refq.jobs.read_back import check_layers
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards

@@ -10,6 +10,7 @@ from refq.files.shards import weight_files
 from refq.files.strict import parse_object, shown
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs import output
+from refq.jobs.beside import write_pretty
 from refq.jobs.export import Exported, compared
 from refq.jobs.export_plan import memory_bound, parts_of, plan_export
 from refq.jobs.figures import EXACT
@@ -19,7 +20,6 @@ from refq.jobs.journal import run_record
 from refq.jobs.onnx import open_model, turned_rows
 from refq.jobs.plan import Unit
 from refq.jobs.progress import say_bounds
-from refq.jobs.quantize import write_pretty
 from refq.jobs.room import opened
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.stored_grid import read_grid

@@ -11,10 +11,11 @@ from refq.files.checkpoint import open_checkpoint
 from refq.files.compressed_tensors import Scheme
 from refq.files.input_activations import Inputs
 from refq.files.reassembled import Attention, Outliers, Reassembled, Rotated
+from refq.jobs.beside import write_small_files
 from refq.jobs.inputs import check_inputs
 from refq.jobs.layer import Source
 from refq.jobs.plan import Options, plan_files
-from refq.jobs.quantize import run_record, write_small_files
+from refq.jobs.quantize import run_record
 from refq.jobs.room import begin
 from refq.jobs.shards import plan_shards, write_shards
 from refq.jobs.trained import Trained
