@@ -48,6 +48,8 @@ def _written(run):
     steps = _steps(run.get("calibration"))
     words = {
         "steps": " and ".join(steps),
+        "to": f"to {said.get('to')}",
+        "type": f"type {said.get('type')}",
         "method": said.get("method"),
         "bits": f"bits {said.get('bits')}",
         "group_size": f"{'group' if isinstance(options.get('group_size'), int) else 'per'} {said.get('group_size')}",

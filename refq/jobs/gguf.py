@@ -8,6 +8,7 @@ from refq.errors import CheckpointError, FormatError, RefqError
 from refq.files.checkpoint import check_finite, llama_tensors
 from refq.files.gguf import open_gguf
 from refq.files.gguf_model import FACTORS, check_gguf_tensors, gguf_name, heads_of, read_gguf_config, rows_from_gguf
+from refq.files.strict import parse_json
 from refq.jobs import export_plan
 from refq.jobs.figures import six_digits
 from refq.jobs.plan import row_chunks
@@ -17,6 +18,7 @@ from refq.jobs.stored_grid import Grid
 from refq.ops.rope import rope_frequencies
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
+RUN = "refq.run"  # the run record of a file that we wrote
 FLOATS = {"F32": "<f4", "F16": "<f2"}
 PACKED = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q8_0": 8}
 LARGEST = 2**13  # |zero_point| of a Q4_1 that stays packed: (q - zero_point) * scale is exact
@@ -105,6 +107,16 @@ def read_blocks(file, name, config, engine):
         return q - 8 if minimum else q
 
     return Grid(*map(np.concatenate, zip(*parts, strict=True)), codes, info.shape[1], PACKED[info.kind])
+
+
+def run_of(file):
+    """The run record of a GgufFile; None if others wrote it."""
+    if RUN not in file.header.metadata:
+        return None
+    run = parse_json(str(file.header.metadata[RUN].value).encode(), f"{file.path}: {RUN}", FormatError)
+    if not isinstance(run, dict):
+        raise FormatError(f"{file.path}: {RUN} is not what refq writes")
+    return run
 
 
 def memory_bound(config):

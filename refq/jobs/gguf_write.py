@@ -1,7 +1,6 @@
 """A model directory to a GGUF file: codes as they are where the type holds them, else llama.cpp's own rounding."""
 
 import functools
-import json
 import os
 
 import numpy as np
@@ -16,7 +15,7 @@ from refq.files.strict import read_json
 from refq.files.tokenizer import CEILING, TokenizerError, special_ids
 from refq.jobs import output
 from refq.jobs.figures import error_figures, sums
-from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, read_rows, rope_factors, told
+from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, RUN, as_stored, memory_bound, read_rows, rope_factors, run_of, told
 from refq.jobs.gguf_grid import check_kept, in_file_order, kept_blocks
 from refq.jobs.gguf_plan import plan_gguf
 from refq.jobs.inputs import check_inputs
@@ -26,8 +25,6 @@ from refq.jobs.progress import progress, say_bounds
 from refq.jobs.room import Kind, opened
 from refq.jobs.spans import write_tensors
 from refq.jobs.stored_grid import read_grid
-
-RUN = "refq.run"  # the key of the run record
 
 
 def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=False, overwrite=False):
@@ -73,8 +70,7 @@ def write_gguf(model, out, engine, kind, pre=None, requantize=False, resume=Fals
 
 
 def _run_of(out):
-    value = open_gguf(out).header.metadata[RUN]
-    return json.loads(str(value.value))
+    return dict(run_of(open_gguf(out)))  # that of others has None, a TypeError
 
 
 def _refuse_inputs(checkpoint):

@@ -5,12 +5,12 @@ import math
 
 from refq.errors import FormatError, UsageError
 from refq.files.checkpoint import check_finite, llama_tensors, open_checkpoint
-from refq.files.gguf import is_gguf
+from refq.files.gguf import is_gguf, open_gguf
 from refq.files.quantization import packed_tensors, scheme_text
 from refq.files.reassembled import Attention, Reassembled, Rotated
 from refq.files.safetensors import as_float32
 from refq.jobs.figures import error_figures, six_digits, sums
-from refq.jobs.gguf import list_gguf, open_model, read_tensor
+from refq.jobs.gguf import list_gguf, open_model, read_tensor, run_of
 from refq.jobs.plan import row_chunks
 from refq.jobs.stored import weight_rows
 from refq.jobs.stored_inputs import read_reassembly
@@ -84,7 +84,7 @@ def _inspect_gguf(path, original, engine):
             x_hat, chunks = read_tensor(file, row["name"], config, engine), row_chunks(row["shape"])
             pairs = zip(chunks, float_rows(other, row["name"], row["shape"], engine), strict=True)
             row |= error_figures([sums(x, x_hat[slice(*chunk)]) for chunk, x in pairs])
-    return {"run": None, "attention": Attention()._asdict(), "tensors": rows}
+    return {"run": run_of(open_gguf(path)), "attention": Attention()._asdict(), "tensors": rows}
 
 
 def float_rows(checkpoint, name, shape, engine):

@@ -159,11 +159,23 @@ def test_the_frequencies_of_llama_3(folder):
 
 
 def test_the_verbs_read_it(plain):
-    rows = json.loads(commands.refq("inspect", plain, "--json").stdout)["tensors"]
+    found = json.loads(commands.refq("inspect", plain, "--json").stdout)
+    assert (found["run"]["command"], found["run"]["options"]["type"]) == ("export", "f32")
+    rows = found["tensors"]
     assert {row["format"] for row in rows} == {"F32"}
     assert sum(row["bytes"] for row in rows) == 4 * sum(int(np.prod(row["shape"])) for row in rows)
     texts = [commands.refq("generate", m, "--max-tokens", 12, "--engine", "reference").stdout for m in (plain, WORLD)]
     assert texts[0] == texts[1] != ""
+
+
+def test_a_file_of_others_is_not_resumed(plain, folder):
+    (folder / "other.gguf").write_bytes(plain.read_bytes().replace(b"refq.run", b"else.run"))
+    assert json.loads(commands.refq("inspect", folder / "other.gguf", "--json").stdout)["run"] is None
+    with pytest.raises(CheckpointError, match="other.gguf: it holds no run record of refq; --overwrite replaces it"):
+        write_gguf(WORLD, folder / "other.gguf", refq, "f32", resume=True)
+    (folder / "other.gguf").write_bytes(plain.read_bytes().replace(b'{"command"', b'["command"'))
+    found = commands.refq("inspect", folder / "other.gguf")
+    assert (found.exit_code, "refq.run: it is not valid JSON" in found.stderr) == (3, True)
 
 
 def test_a_file_of_another_kind_is_refused(folder):
