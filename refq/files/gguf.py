@@ -25,7 +25,7 @@ def open_gguf(path):
     Raises
         FormatError: missing, or a rule of the format is broken.
     """
-    descriptor = open_regular(path, FormatError)
+    descriptor = open_regular(path, FormatError, named=True)
     try:
         return GgufFile(path, parse_gguf(descriptor, path), _identity(descriptor))
     finally:
@@ -46,7 +46,7 @@ class GgufFile:
         if not 0 <= start <= stop <= count:
             raise ShapeError(f"rows {start}..{stop} of {shown(name)} of shape {info.shape} do not exist")
         data = np.empty((stop - start) * size, np.uint8)
-        descriptor = open_regular(self.path, FormatError)
+        descriptor = open_regular(self.path, FormatError, named=True)
         try:
             if _identity(descriptor) != self._identity:
                 raise FormatError(f"{self.path}: the file has changed since its header was read")

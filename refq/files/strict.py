@@ -29,7 +29,7 @@ def shown(value):
     return _SHORT.repr(value)
 
 
-def open_regular(path, error):
+def open_regular(path, error, named=False):
     """A descriptor of the regular file at `path`, which the caller closes.
 
     A symbolic link is followed only to a file of the same directory, or from `snapshots/<revision>/` to `blobs/`
@@ -38,10 +38,11 @@ def open_regular(path, error):
     Parameters
         path: the file; messages show it as given.
         error: the class of error to raise, a FileError.
+        named: bool; the user names this very file, and a link is followed wherever it leads.
     Raises
         error: missing, not permitted, a link that leaves, a directory, FIFO, socket or device.
     """
-    target = _target(path, error)
+    target = _target(path, error, named)
     try:
         # O_NONBLOCK: a FIFO without a writer must not hang us; it has no effect on regular files
         descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -55,9 +56,9 @@ def open_regular(path, error):
     return descriptor
 
 
-def read_bytes(path, ceiling, error):
+def read_bytes(path, ceiling, error, named=False):
     """The whole file, which may have at most `ceiling` bytes."""
-    with os.fdopen(open_regular(path, error), "rb") as file:
+    with os.fdopen(open_regular(path, error, named), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         raw = file.read(ceiling + 1) if size <= ceiling else b""
     if max(size, len(raw)) > ceiling:
@@ -99,7 +100,7 @@ def parse_json(text, path, error):
         raise error(f"{path}: it is not valid JSON: {problem}") from None
 
 
-def _target(path, error):
+def _target(path, error, named):
     path = os.fspath(path)
     if "\0" in path:
         raise error(f"{shown(path)}: a path cannot hold NUL")
@@ -107,7 +108,7 @@ def _target(path, error):
     target = os.path.realpath(os.path.join(directory, os.path.basename(path)))
     above, revision = os.path.split(os.path.dirname(directory))
     homes = [directory, os.path.join(above, "blobs")] if revision == "snapshots" else [directory]
-    if os.path.dirname(target) not in homes and not os.path.isdir(target):
+    if not named and os.path.dirname(target) not in homes and not os.path.isdir(target):
         raise error(f"{path}: the symbolic link leaves the directory; put the file itself there")
     return target
 

@@ -208,4 +208,4 @@ def _raw(count, *stream):
 
 
 def _digest(path):
-    return hashlib.sha256(read_bytes(path, CEILING, FormatError)).hexdigest()
+    return hashlib.sha256(read_bytes(path, CEILING, FormatError, named=True)).hexdigest()

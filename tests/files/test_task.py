@@ -80,6 +80,12 @@ def test_refuses(tmp_path, line, words):
     assert "\n" not in str(error.value)
 
 
+def test_a_link_is_followed_anywhere(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "link").symlink_to(written(tmp_path / "set.jsonl", GOOD))
+    assert len(read_task(tmp_path / "inside" / "link")) == 1
+
+
 def test_refuses_what_is_no_set(tmp_path):
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     for name, words in (("latin", "byte 3 is not UTF-8"), ("empty", "it has no items"), ("missing", "is missing")):
