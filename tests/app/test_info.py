@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numba
 import numpy as np
@@ -40,7 +39,7 @@ def test_one_line_a_fact():
     assert [line[:17].strip().replace(" ", "_") for line in lines] == KEYS
 
 
-def test_is_quick_and_compiles_nothing(tmp_path):
+def test_compiles_nothing(tmp_path):
     program = """
 import sys
 from numba.core import event
@@ -52,10 +51,8 @@ from refq.app.main import main
 main()
 """
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    started = time.monotonic()
     command = [sys.executable, "-c", program, "info", "--json"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert time.monotonic() - started < 5, "2 s on a quiet machine"
     assert result.stderr == ""
     facts = json.loads(result.stdout)
     assert facts["cache_directory"].startswith(str(tmp_path))

@@ -381,14 +381,8 @@ def test_help_shows_what_is_taken():
     assert "the whole name of a layer or its last parts: down_proj, model.layers.0.*" in text
 
 
-def test_help_is_quick_and_imports_little():
-    import time
-
-    began = time.monotonic()
-    process = start("--help")
-    out, _ = process.communicate()
-    assert time.monotonic() - began < 1.5  # 0.15 s on a quiet machine
-    assert "quantize" in out
+def test_help_imports_little():
+    assert "quantize" in start("--help").communicate()[0]
     code = "import sys, refq.app.main; print([m for m in ('numba', 'tokenizers', 'tqdm') if m in sys.modules])"
     assert start(python=["-c", code]).communicate()[0].strip() == "[]"
 
