@@ -19,7 +19,7 @@ from refq.jobs import output
 from refq.jobs.beside import write_pretty
 from refq.jobs.figures import EXACT
 from refq.jobs.formats import OURS
-from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, as_stored, memory_bound, open_model, read_blocks, read_rows
+from refq.jobs.gguf import CHAT_TEMPLATE, FLOATS, PACKED, as_stored, memory_bound, open_model, read_blocks, read_rows
 from refq.jobs.inputs import digest_of
 from refq.jobs.journal import run_record
 from refq.jobs.plan import Unit
@@ -86,12 +86,22 @@ def import_gguf(path, out, engine, resume=False, overwrite=False):
 
 def _planned(file, config, shapes, engine):
     kinds = {name: file.header.tensors[gguf_name(name)].kind for name in shapes}
-    schemes, source = {}, Imported(file, config, engine, kinds, {})
-    for layer in _linear(config):
-        grid = _grid(source, layer)
-        if grid is not None and -8 <= grid.zero_point.min() <= grid.zero_point.max() <= 7:
-            schemes[layer] = Scheme(grid.bits, not grid.zero_point.any(), "group", 32)
-    return source._replace(schemes=schemes)
+    source = Imported(file, config, engine, kinds, {})
+    schemes = {layer: _scheme(source, layer) for layer in _linear(config)}
+    return source._replace(schemes={layer: scheme for layer, scheme in schemes.items() if scheme})
+
+
+def _scheme(source, layer):
+    """The scheme of a layer that keeps its codes; None if it does not."""
+    kind = source.kinds[f"{layer}.weight"]
+    if kind not in PACKED:
+        return None
+    if kind != "Q4_1":  # which alone has minima
+        return Scheme(PACKED[kind], True, "group", 32)
+    grid = _grid(source, layer)
+    if grid is None or not -8 <= grid.zero_point.min() <= grid.zero_point.max() <= 7:
+        return None
+    return Scheme(grid.bits, not grid.zero_point.any(), "group", 32)
 
 
 def _linear(config):
