@@ -8,12 +8,13 @@ from refq.grids.affine import quantize
 from refq.ranges.minmax import minmax
 from refq_fast import threads
 from refq_fast.grids.pack import pack_row
-from refq_fast.kernel import serial
+from refq_fast.kernel import inlined, serial
 from refq_fast.ranges.minmax import ends
 from refq_fast.ranges.mse import grid, rule
 from refq_fast.simd import LANES, load_floats, maximum, minimum, splat, store
 from refq_fast.simd_groups import add_squares, largest, magnitude, store_codes, total, zero_doubles
 from refq_fast.simd_integers import prefetch, rint
+from refq_fast.simd_squares import largest_of_each
 
 MOST = 65504  # of float16
 _HALF = np.float32(2.0**112)  # corrects the bias of a float16 whose fields stand where those of a float32 do
@@ -41,7 +42,7 @@ def rounded(w, bits, limits, group_size, symmetric=True, known=None, original=No
 
     threads.over_rows(kernel, stored, other, packed, scale, zero_point, errors)
     signal, noise, worst = float(errors[:, 0].sum()), float(errors[:, 1].sum()), float(errors[:, 2].max())
-    if not (np.isfinite(signal) and scale.all() and np.abs(scale).max() <= MOST):  # the reference says what is wrong
+    if not np.isfinite(signal):  # or a scale is not; the reference says what is wrong
         groups = w.astype(np.float32).reshape(*shape, group_size)
         quantize(groups, *(known or minmax(groups, *limits, symmetric, "float16")), *limits)
     return packed.view("<i4").astype(np.int32, copy=False), scale, zero_point, (signal, noise, worst)
@@ -56,11 +57,14 @@ def _words(w):
 def _rounded(w, original, bits, fit, rule, packed, scale, zero_point, errors):
     rows, width = w.shape
     groups = scale.shape[1]
-    reach, x, q = np.empty((2, groups), np.float32), np.empty((2, width), np.float32), np.empty(width, np.int8)
+    reach, x, q = np.zeros((2, groups), np.float32), np.empty((2, width), np.float32), np.empty(width, np.int8)
     for row in range(rows):
         real = _real(w[row], x[0])
         if fit:
-            ends(real, reach[0], reach[1])
+            if rule[2]:
+                _reach(real, reach[1])
+            else:
+                ends(real, reach[0], reach[1])
             for g in range(groups):
                 scale[row, g], z = grid(reach[0, g], reach[1, g], rule)
                 zero_point[row, g] = np.int32(z)
@@ -104,6 +108,31 @@ def _from_float16(words, x):
 
 
 @serial
+def _reach(x, reach):
+    """The largest magnitude of each group of a row; of groups that vectors divide, LANES side by side."""
+    size = x.size // reach.size
+    whole = size - size % LANES
+    side_by_side = reach.size - reach.size % LANES if size == whole else 0
+    square = np.empty(LANES * LANES, np.float32)
+    for first in range(0, side_by_side, LANES):
+        for g in range(LANES):
+            store(square, g * LANES, _most(x, (first + g) * size, whole))
+        store(reach, first, largest_of_each(square, 0))
+    for g in range(side_by_side, reach.size):
+        reach[g] = largest(_most(x, g * size, whole))
+        for i in range(g * size + whole, g * size + size):
+            reach[g] = max(reach[g], abs(x[i]))
+
+
+@inlined
+def _most(x, start, length):
+    most = splat(np.float32(0))
+    for i in range(start, start + length, LANES):
+        most = maximum(magnitude(load_floats(x, i)), most)
+    return most
+
+
+@serial
 def _codes(x, original, grid, following, q, errors):
     """Codes of a row, and the errors of what they stand for; meanwhile the row after it is brought into the cache."""
     scale, zero_point, rule = grid
@@ -112,7 +141,10 @@ def _codes(x, original, grid, following, q, errors):
     qmin, qmax = rule[0], rule[1]
     low, high = splat(qmin), splat(qmax)
     signal, noise, most = zero_doubles(), zero_doubles(), splat(np.float32(0))
-    errors[:] = 0
+    strange = False
+    for s in scale:
+        strange |= not 0 < abs(s) <= MOST
+    errors[:] = np.inf if strange else 0.0
     for g in range(scale.size):
         start = g * size
         s, z = splat(scale[g]), splat(np.float32(zero_point[g]))
