@@ -1,14 +1,15 @@
 """Rows of x as codes, side by side in blocks, as the kernels of `integers` read them.
 
 Word after word of `one_row`, of each the rows of a block; and for each PART inputs of a group, of each row, minus the
-sum of its codes in the lower half of a word, minus its zero point in the upper one. A row of two limbs is two rows.
+sum of its codes in the lower half of a word, minus its zero point in the upper one. A row of two limbs is two rows,
+and so is its zero point.
 """
 
 import numpy as np
 from numba import prange
 
 from refq_fast.kernel import parallel, serial
-from refq_fast.one_row import laid_out, to_codes
+from refq_fast.one_row import laid_out, limb, to_codes
 
 PART = 128  # inputs whose sums of x and of u - c, of 8 bits each, fit 16 bits
 
@@ -52,15 +53,16 @@ def of_codes(q, zero_point, shape, rows, codes, pairs):
 
 @serial
 def _put(words, zero, shape, rows, place, codes, pairs):
-    """The limbs of a row of x at `place` of its block; with the upper limb goes no zero point."""
+    """The limbs of a row of x at `place` of its block."""
     bits, length, parts = shape
     length *= 8 // bits
-    for limb in range(len(words)):
+    for i in range(len(words)):
         for word in range(words.shape[1]):
-            codes[word * rows + place + limb] = words[limb, word]
+            codes[word * rows + place + i] = words[i, word]
+        own = limb(zero, i, len(words))
         for at in range(pairs.size // rows):
             first = at // parts * length + at % parts * (PART // 4)
             total = np.int32(0)
-            for code in words[limb, first : min(first + PART // 4, (at // parts + 1) * length)].view(np.int8):
+            for code in words[i, first : min(first + PART // 4, (at // parts + 1) * length)].view(np.int8):
                 total = np.int32(total - code)
-            pairs[at * rows + place + limb] = total & 0xFFFF | (0 if limb else -zero) << 16
+            pairs[at * rows + place + i] = total & 0xFFFF | -own << 16

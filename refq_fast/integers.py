@@ -3,7 +3,8 @@
 Codes of the weight are stored as u = q + 2**(bits - 1), never negative, and lie as in `interleaved`. With zero points
 a of x and c of u, sum (x - a)(u - c) = sum x u + c * (-sum x) + sum (u - c) * (-a): one dot product of bytes, and for
 every PART inputs one of pairs of halves of words. Sums are taken modulo 2**32, which is no matter where they fit.
-Up to FEW rows of x go through `one_row`, more in blocks. There a code of more than 8 bits is two rows, its limbs.
+Up to FEW rows of x go through `one_row`, more in blocks. There a code of more than 8 bits is two rows, its limbs, whose
+sums are put together in 32 bits, or in float64 where a group is long.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from refq_fast import blocks
 from refq_fast.blocks import PART
 from refq_fast.grids.pack import pack_codes, unpack_codes
 from refq_fast.kernel import inlined, parallel, serial
-from refq_fast.one_row import ONES, of_codes, to_codes
+from refq_fast.one_row import LONG, ONES, of_codes, to_codes
 from refq_fast.simd import LANES, load_floats, load_words, store
 from refq_fast.simd_integers import (
     add_dots,
@@ -24,10 +25,12 @@ from refq_fast.simd_integers import (
     add_reals,
     dots,
     load_integers,
+    long_to_reals,
     prefetch,
     scaled,
     splat_word,
     store_rows,
+    to_reals,
     zero_integers,
     zero_reals,
     zero_words,
@@ -74,9 +77,9 @@ def of(weight, length):
 
 
 def exact(weight, bits):
-    """Whether the sums of codes of x of so many bits fit 32 bits, and these two limbs."""
+    """Whether codes of x of so many bits fit two limbs, and the sums of each 32 bits."""
     bits = checks.bit_width(bits, largest=16)
-    return bits <= WIDEST and (2**bits - 1) * weight.reach * weight.size < 2**31
+    return bits <= WIDEST and min(2**bits - 1, 255) * weight.reach * weight.size < 2**31
 
 
 def sums(q, zero_point, weight):
@@ -191,10 +194,11 @@ def _pair_up(shape, codes, zero_point, pairs):
 
 @inlined
 def _real_tile(shape, codes, pairs, scale, x, x_pairs, rows, tokens):
-    found = zero_reals(tokens)
+    found, long = zero_reals(tokens), shape[1] * 32 // shape[0] > LONG
     for group in range(len(scale) // LANES):
         whole = _group(shape, codes, pairs, x, x_pairs, rows, group)
-        found = add_reals(found, whole, load_floats(scale, group * LANES))
+        reals = long_to_reals(whole, tokens) if long else to_reals(whole, tokens)
+        found = add_reals(found, reals, load_floats(scale, group * LANES))
     return found
 
 

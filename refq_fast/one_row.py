@@ -12,23 +12,25 @@ has room for LANES numbers a tile. Rooms, for `groups` = scale.shape[1] // LANES
     turn_row(x, turned)
     of_floats(codes, scale, zero_point, turned, y, first, last)
 
-Of codes y is that of quantized_linear, bit for bit, where the sums of every group fit 32 bits. Codes of 9 bits and more
-are two limbs, 256 * words[1] + words[0], each of 8 bits with a sign. The step is infinite where the range of x
-overflows, and NaN where x is not finite.
+Of codes y is that of quantized_linear, bit for bit, where `integers.exact`. Codes of 9 bits and more are two limbs,
+256 * words[1] + words[0], each of 8 bits with a sign, and so are zero points and sums of codes. The step is infinite
+where the range of x overflows, and NaN where x is not finite.
 """
 
 import numpy as np
 
 from refq_fast.interleaved import AHEAD, dot, turn_row  # noqa: F401
 from refq_fast.kernel import inlined, serial
-from refq_fast.simd import LANES, load_floats, load_words, maximum, splat, store, to_floats, where
+from refq_fast.simd import LANES, load_floats, load_words, maximum, splat, store, where
 from refq_fast.simd_integers import (
     dots,
     load_integers,
+    long_to_reals,
     prefetch,
     rint,
     splat_word,
     store_even_odd,
+    to_reals,
     to_words,
     zero_words,
 )
@@ -36,6 +38,7 @@ from refq_fast.tokens import over
 
 SMALLEST = np.finfo(np.float32).smallest_subnormal
 ONES = np.int32(0x01010101)
+LONG = 256  # inputs of a group whose sums with codes of 15 bits fit 32
 
 
 @serial
@@ -142,21 +145,24 @@ def _tile(codes, scale, zero_point, words, sums, zero, tile, kind):
     total, groups = splat(np.float32(0)), len(sums)
     step = words.shape[1] // groups * 4 // kind[0]
     for group in range(groups):
-        at = tile * groups + group
+        at, c = tile * groups + group, load_integers(zero_point, group * LANES)
         prefetch(scale, at * LANES + AHEAD // step)
-        found = zero_words() - load_integers(zero_point, group * LANES) * splat_word(sums[group])
+        found = zero_words() - c * splat_word(limb(sums[group], 0, kind[1]))
+        upper = zero_words() - c * splat_word(limb(sums[group], 1, kind[1]))
         for first in range(0, step, 8):
-            last = min(first + 8, step)
-            found = _part(codes, at * step + first, words, group * step + first, last - first, found, zero, kind)
-        total = total + to_floats(found) * load_floats(scale, at * LANES)
+            place = at * step + first, group * step + first
+            found, upper = _part(codes, words, place, min(8, step - first), (found, upper), zero, kind)
+        both = found, upper
+        (real,) = long_to_reals(both, (0,)) if step * kind[0] > LONG else to_reals(both, (0,))
+        total = total + real * load_floats(scale, at * LANES)
     return total
 
 
 @inlined
-def _part(codes, at, words, k, count, found, zero, kind):
+def _part(codes, words, place, count, found, zero, kind):
     """Eight words: bytes of sixteen codes of 4 bits can be added up."""
-    more, upper, sums = zero_words(), zero_words(), zero_words()
-    unit, limbs = kind
+    more, sums = zero_words(), zero_words()
+    (at, k), (found, upper), (unit, limbs) = place, found, kind
     for i in range(count):
         prefetch(codes, (at + i) * LANES + AHEAD)
         u = load_words(codes, (at + i) * LANES)
@@ -175,6 +181,13 @@ def _part(codes, at, words, k, count, found, zero, kind):
                 upper = dots(upper, u, words[1, k + i])
     if unit == 8:
         sums = dots(zero_words(), sums, ONES)
-    if limbs > 1:
-        more = more + (upper << 8)
-    return found + more - sums * splat_word(zero)
+    upper = upper - sums * splat_word(limb(zero, 1, limbs))
+    return found + more - sums * splat_word(limb(zero, 0, limbs)), upper
+
+
+@serial
+def limb(number, place, limbs):
+    """The limb at a place of a number: its own 8 bits with a sign, or what they leave; the number itself if alone."""
+    if limbs == 1:
+        return np.int32(0) if place else number
+    return (number + np.int32(128)) >> 8 if place else ((number + np.int32(128)) & np.int32(255)) - np.int32(128)

@@ -133,25 +133,51 @@ def add_pairs(context, sums, w, array, index):
 
 
 @intrinsic
-def add_reals(context, total, sums, scale):
-    """total[i] + float32(sums[i]) * scale for every row i: three roundings.
+def to_reals(context, sums, rows):
+    """A block of floats, as many as the tuple `rows` is long: of sums, rounded once.
 
-    Where there are twice as many sums, sums[2 i] + 256 * sums[2 i + 1] in place of sums[i].
+    Where there are twice as many sums, of sums[2 i] + 256 * sums[2 i + 1], which fits a word.
     """
 
     def generate(context, builder, signature, args):
-        found, limbs = args[0], sums.count // total.count
+        def joined(low, upper):
+            return builder.sitofp(
+                builder.add(low, builder.shl(upper, ir.Constant(words.llvm, [8] * LANES))), floats.llvm
+            )
+
+        return _by_limbs(builder, args[0], rows.count, joined)
+
+    return types.UniTuple(floats, rows.count)(sums, rows), generate
+
+
+@intrinsic
+def long_to_reals(context, sums, rows):
+    """As to_reals, where sums[2 i] + 256 * sums[2 i + 1] may not fit a word."""
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(ir.DoubleType(), LANES)
+
+        def joined(low, upper):
+            upper = builder.fmul(builder.sitofp(upper, kind), ir.Constant(kind, [256.0] * LANES))
+            return builder.fptrunc(builder.fadd(builder.sitofp(low, kind), upper), floats.llvm)
+
+        return _by_limbs(builder, args[0], rows.count, joined)
+
+    return types.UniTuple(floats, rows.count)(sums, rows), generate
+
+
+@intrinsic
+def add_reals(context, total, values, scale):
+    """total[i] + values[i] * scale for every row i of two blocks of floats: two roundings."""
+
+    def generate(context, builder, signature, args):
+        found = args[0]
         for row in range(total.count):
-            whole = builder.extract_value(args[1], row * limbs)
-            if limbs == 2:
-                upper = builder.extract_value(args[1], row * limbs + 1)
-                whole = builder.add(whole, builder.shl(upper, ir.Constant(words.llvm, [8] * LANES)))
-            real = builder.sitofp(whole, floats.llvm)
-            more = builder.fadd(builder.extract_value(found, row), builder.fmul(real, args[2]))
-            found = builder.insert_value(found, more, row)
+            more = builder.fmul(builder.extract_value(args[1], row), args[2])
+            found = builder.insert_value(found, builder.fadd(builder.extract_value(found, row), more), row)
         return found
 
-    return total(total, sums, scale), generate
+    return total(total, values, scale), generate
 
 
 @intrinsic
@@ -191,6 +217,18 @@ def store_rows(context, array, index, step, rows):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, rows), generate
+
+
+def _by_limbs(builder, sums, count, joined):
+    parts = [builder.extract_value(sums, i) for i in range(len(sums.type))]
+    if len(parts) == count:
+        reals = [builder.sitofp(part, floats.llvm) for part in parts]
+    else:
+        reals = [joined(*parts[2 * i : 2 * i + 2]) for i in range(count)]
+    block = ir.Constant(ir.ArrayType(floats.llvm, count), ir.Undefined)
+    for i, real in enumerate(reals):
+        block = builder.insert_value(block, real, i)
+    return block
 
 
 def _by_row(builder, add, sums, w, at):

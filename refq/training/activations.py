@@ -29,7 +29,7 @@ def quantized_inputs(ops):
 
     linear(x, weight) = ops.linear(x_hat, weight),  x_hat = dynamic_fake_quantize(x, bits) or lsq(x, scale, zero_point)
 
-    Where both are codes of at most 8 bits, a PackedWeight and an x with a grid a token, they are multiplied as such:
+    Where both are codes, a PackedWeight and an x of at most 15 bits with a grid a token, they are multiplied as such:
     quantized_linear, which is the same but for rounding.
 
     Parameters
@@ -46,7 +46,7 @@ def quantized_inputs(ops):
     def linear(x, weight, bias=None):
         if isinstance(weight, QuantizedInput):
             weight, bits, scale, zero_point = weight
-            if scale is None and bits <= 8 and isinstance(x, np.ndarray) and isinstance(weight, ops.PackedWeight):
+            if scale is None and bits <= 15 and isinstance(x, np.ndarray) and isinstance(weight, ops.PackedWeight):
                 y = weight.quantized_linear(x, bits)
                 return y if bias is None else y + bias
             if scale is None:

@@ -12,7 +12,7 @@ from tests.support import both
 
 @st.composite
 def arguments(draw):
-    return draw(weights.arguments()) | {"activation_bits": draw(st.integers(2, 10)), "symmetric": draw(st.booleans())}
+    return draw(weights.arguments()) | {"activation_bits": draw(st.integers(2, 16)), "symmetric": draw(st.booleans())}
 
 
 def edges():
@@ -20,6 +20,19 @@ def edges():
         x = found["x"] + np.float32(i % 2)
         yield found | {"x": x, "activation_bits": (8, 4, 6, 8)[i % 4], "symmetric": i % 3 == 2}
     yield found | {"x": x, "activation_bits": 12, "symmetric": False}
+    for rows in (1, 9):
+        for bits in (4, 8):  # sums of codes of 8 bits with those of 15 do not fit 32 bits
+            yield _long(rows, bits) | {"activation_bits": 15, "symmetric": rows == 1}
+
+
+def _long(rows, bits):
+    """A weight in one group, its codes and x as large as they can be: the sums too."""
+    random, low = np.random.default_rng(bits), -(2 ** (bits - 1))
+    x = random.uniform(0.9, 1, (rows, 1600)).astype(np.float32) * np.float32([[1], [-1]])[np.arange(rows) % 2]
+    q = np.where(random.random((20, 1600)) < 0.9, low, -1 - low).astype(np.int32)
+    zero_point = random.choice([low, -1 - low], (20, 1)).astype(np.int32)
+    scale = random.uniform(0.5, 1, (20, 1)).astype(np.float32)
+    return {"x": x, "packed": refq.pack_codes(q, bits), "scale": scale, "zero_point": zero_point, "bits": bits}
 
 
 def near(arguments):
