@@ -23,6 +23,7 @@ from refq_fast.interleaved import AHEAD, dot, turn_row  # noqa: F401
 from refq_fast.kernel import inlined, serial
 from refq_fast.simd import LANES, load_floats, load_words, maximum, splat, store, where
 from refq_fast.simd_integers import (
+    add_dots,
     dots,
     load_integers,
     long_to_reals,
@@ -96,18 +97,20 @@ def _store(q, zero, limbs):
 @serial
 def of_codes(codes, scale, zero_point, words, sums, step, zero, y, first, last):
     """Tiles first..last-1 of the row that `to_codes` made."""
-    wide = codes.shape[1] == words.shape[1] * LANES  # codes of 8 bits
-    codes, scale = codes.reshape(-1), scale.reshape(-1)
+    wide, limbs, size = codes.shape[1] == words.shape[1] * LANES, len(words), codes.shape[1] // scale.shape[1]
+    codes, scale, words = codes.reshape(-1), scale.reshape(-1), words.reshape(-1)
     for tile in range(first, last):
         c = zero_point[tile % len(zero_point)]
-        if wide and len(words) == 1:  # a constant of each call, so that each gets a loop of its own
-            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 1))
+        if wide and limbs == 1:  # constants of each call, so that each gets a loop of its own
+            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 1, size))
         elif wide:
-            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 2))
-        elif len(words) == 1:
-            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 1))
+            total = _tile(codes, scale, c, words, sums, zero, tile, (4, 2, size))
+        elif limbs == 1 and size == 4:
+            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 1, 4))
+        elif limbs == 1:
+            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 1, size))
         else:
-            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 2))
+            total = _tile(codes, scale, c, words, sums, zero, tile, (8, 2, size))
         store(y, tile * LANES, total * splat(step))
 
 
@@ -138,49 +141,51 @@ def _reach(x):
 
 @inlined
 def _tile(codes, scale, zero_point, words, sums, zero, tile, kind):
-    """LANES sums of groups times their scale, by codes a word and limbs.
+    """LANES sums of groups times their scale, by codes a word, limbs, and words a group.
 
     With codes u of the weight and c for 0 in them, (x - a)(u - c) = x u - a u - c (x - a).
     """
-    total, groups = splat(np.float32(0)), len(sums)
-    step = words.shape[1] // groups * 4 // kind[0]
+    total, groups, (unit, limbs, size) = splat(np.float32(0)), len(sums), kind
+    ahead = AHEAD // size
     for group in range(groups):
         at, c = tile * groups + group, load_integers(zero_point, group * LANES)
-        prefetch(scale, at * LANES + AHEAD // step)
-        found = zero_words() - c * splat_word(limb(sums[group], 0, kind[1]))
-        upper = zero_words() - c * splat_word(limb(sums[group], 1, kind[1]))
-        for first in range(0, step, 8):
-            place = at * step + first, group * step + first
-            found, upper = _part(codes, words, place, min(8, step - first), (found, upper), zero, kind)
+        prefetch(scale, at * LANES + ahead)
+        found = zero_words() - c * splat_word(limb(sums[group], 0, limbs))
+        upper = zero_words() - c * splat_word(limb(sums[group], 1, limbs))
+        for first in range(0, size, 8):  # a sum each, so that none waits for the one before
+            place = at * size + first, group * size + first
+            more = _part(codes, words, place, min(8, size - first), zero, kind)
+            found, upper = found + more[0], upper + more[1]
         both = found, upper
-        (real,) = long_to_reals(both, (0,)) if step * kind[0] > LONG else to_reals(both, (0,))
+        (real,) = long_to_reals(both, (0,)) if size * unit > LONG else to_reals(both, (0,))
         total = total + real * load_floats(scale, at * LANES)
     return total
 
 
 @inlined
-def _part(codes, words, place, count, found, zero, kind):
+def _part(codes, words, place, count, zero, kind):
     """Eight words: bytes of sixteen codes of 4 bits can be added up."""
-    more, sums = zero_words(), zero_words()
-    (at, k), (found, upper), (unit, limbs) = place, found, kind
+    (at, k), (unit, limbs, _), second, sums = place, kind, len(words) // 2, zero_words()
+    found, more, upper = (sums,), (sums,), (sums,)
     for i in range(count):
         prefetch(codes, (at + i) * LANES + AHEAD)
         u = load_words(codes, (at + i) * LANES)
         if unit == 8:
             low, high = u & 0x0F0F0F0F, (u >> 4) & 0x0F0F0F0F
             place, sums = 2 * (k + i), sums + low + high
-            found = dots(found, low, words[0, place])
-            more = dots(more, high, words[0, place + 1])
+            found = add_dots(found, low, words, place)
+            more = add_dots(more, high, words, place + 1)
             if limbs > 1:
-                upper = dots(upper, low, words[1, place])
-                upper = dots(upper, high, words[1, place + 1])
+                upper = add_dots(upper, low, words, second + place)
+                upper = add_dots(upper, high, words, second + place + 1)
         else:
             sums = dots(sums, u, ONES)
-            found = dots(found, u, words[0, k + i])
+            found = add_dots(found, u, words, k + i)
             if limbs > 1:
-                upper = dots(upper, u, words[1, k + i])
+                upper = add_dots(upper, u, words, second + k + i)
     if unit == 8:
         sums = dots(zero_words(), sums, ONES)
+    (found,), (more,), (upper,) = found, more, upper
     upper = upper - sums * splat_word(limb(zero, 1, limbs))
     return found + more - sums * splat_word(limb(zero, 0, limbs)), upper
 
