@@ -7,6 +7,8 @@ from numba.extending import intrinsic, overload
 
 from refq_fast.kernel import serial
 from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store, two_to_the, where
+from refq_fast.simd_integers import prefetch
+from refq_fast.streams import stream
 from refq_fast.sums import total
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -16,6 +18,10 @@ LOWEST, HIGHEST = np.float32(-104), np.float32(89)  # beyond them the result is 
 VANISHING = np.float32(-88)  # its n is -127
 INTEGER = np.float32(1.5 * 2**23)  # a number below 2**22 added to it is rounded to an integer
 TERMS = tuple(np.float32(1 / f) for f in (5040, 720, 120, 24, 6, 2, 1, 1))  # Taylor: |r|**8 / 8! < 2**-27
+# 1 + r + r * r * (C2 + C3 r + ..) of the least largest error relative to exp(r), 2**-28, for |r| <= ln 2 / 2
+C2, C3, C4 = np.float32(0.49999993451), np.float32(0.166665206791), np.float32(0.0416683874878)
+C5, C6 = np.float32(0.00836871112901), np.float32(0.00138146105581)
+AHEAD = 4096  # numbers: how far in front of its reading memory is asked for
 
 
 def largest(x):
@@ -89,45 +95,73 @@ def _choose_vectors(x, top, scale, y):
 
 
 @serial
-def exp_sums(s, top, t, top_t, scale, q, p):
-    """q = exp((s - top) * scale), p likewise of t; their sums, and that of p * the difference of t and s, less theirs.
+def exp_pair(x, places, length, numbers, e, y, far, sums):
+    """e = exp((x - top) * sharpness) for a row of student and teacher; before that, what e was gives another row of y.
 
-    What has no probability in p adds nothing.
+    It also looks at the row after. One loop for all of it: the processor computes while it waits for memory.
+
+    Parameters
+        x: student and teacher, flat arrays of rows of `length`.
+        places: where in x the row begins, where the one after it does, and where the one of y.
+        numbers: sharpness, the tops of both, which are the largest numbers of the row, and shares a, b.
+        e: flat, two rows, the second begins with the second half.
+        y: a row of it becomes a * e of the student - b * e of the teacher, e of before the call.
+        far: whether y is stored around the caches.
+        sums: (5, LANES), for work.
+    Returns
+        the sums of both new e, and of the teacher's e times the difference of both x less their tops, to which what has
+        no probability adds nothing; and the tops of the row after.
     """
-    sums = np.zeros((3, LANES), s.dtype)
-    done = _vector_pairs(s, top, t, top_t, scale, q, p, sums.reshape(-1))
-    for j in range(done, len(s)):
-        near, far = s[j] - top, t[j] - top_t
-        q[j], p[j] = exp(near * scale), exp(far * scale)
-        sums[0, 0] += q[j]
-        sums[1, 0] += p[j]
-        sums[2, 0] += p[j] * (far - near) if p[j] != 0 else p[j]
-    return total(sums[0]), total(sums[1]), total(sums[2])
+    s, t = x
+    at, after, before = places
+    wide, (sharpness, top_s, top_t, a, b) = e.size // 2, numbers
+    sums[:3] = 0
+    sums[3], sums[4] = s[after], t[after]
+    for j in range(_vector_pairs(x, places, length, numbers, e, y, far, sums.reshape(-1)), length):
+        y[before + j] = e[j] * a - e[wide + j] * b
+        u, v = s[at + j] - top_s, t[at + j] - top_t
+        e[j], e[wide + j] = exp(u * sharpness), exp(v * sharpness)
+        sums[0, 0] += e[j]
+        sums[1, 0] += e[wide + j]
+        sums[2, 0] += e[wide + j] * (v - u) if e[wide + j] != 0 else e[wide + j]
+        sums[3, 0], sums[4, 0] = max(sums[3, 0], s[after + j]), max(sums[4, 0], t[after + j])
+    return total(sums[0]), total(sums[1]), total(sums[2]), sums[3].max(), sums[4].max()
 
 
-def _vector_pairs(s, top, t, top_t, scale, q, p, sums):
+def _vector_pairs(x, places, length, numbers, e, y, far, sums):
     """Compute whole vectors of them, and give their number."""
     raise NotImplementedError("for kernels only")
 
 
 @overload(_vector_pairs)
-def _choose_vector_pairs(s, top, t, top_t, scale, q, p, sums):
-    if s.dtype != types.float32:
-        return lambda s, top, t, top_t, scale, q, p, sums: 0
+def _choose_vector_pairs(x, places, length, numbers, e, y, far, sums):
+    if e.dtype != types.float32:
+        return lambda x, places, length, numbers, e, y, far, sums: 0
 
-    def pairs(s, top, t, top_t, scale, q, p, sums):
-        zero, whole = splat(np.float32(0)), len(s) // LANES * LANES
+    def pairs(x, places, length, numbers, e, y, far, sums):
+        s, t = x
+        at, after, before = places
+        whole, wide, zero = length // LANES * LANES, e.size // 2, splat(np.float32(0))
+        scale, top_s, top_t = splat(numbers[0]), splat(numbers[1]), splat(numbers[2])
+        a, b = splat(numbers[3]), splat(numbers[4])
         of_s, of_t, of_both = zero, zero, zero
+        next_s, next_t = load_floats(sums, 3 * LANES), load_floats(sums, 4 * LANES)
         for j in range(0, whole, LANES):
-            near, far = load_floats(s, j) - splat(top), load_floats(t, j) - splat(top_t)
-            e, f = decay(near * splat(scale)), decay(far * splat(scale))
-            store(q, j, e)
-            store(p, j, f)
-            of_s, of_t = of_s + e, of_t + f
-            of_both = fma(f, where(f, zero, zero, far - near), of_both)
+            prefetch(s, after + j + AHEAD)
+            prefetch(t, after + j + AHEAD)
+            next_s, next_t = maximum(load_floats(s, after + j), next_s), maximum(load_floats(t, after + j), next_t)
+            stream(y, before + j, load_floats(e, j) * a - load_floats(e, wide + j) * b, far)
+            u, v = load_floats(s, at + j) - top_s, load_floats(t, at + j) - top_t
+            q, p = decay(u * scale), decay(v * scale)
+            store(e, j, q)
+            store(e, wide + j, p)
+            of_s, of_t = of_s + q, of_t + p
+            of_both = fma(p, where(p, zero, zero, v - u), of_both)
         store(sums, 0, of_s)
         store(sums, LANES, of_t)
         store(sums, 2 * LANES, of_both)
+        store(sums, 3 * LANES, next_s)
+        store(sums, 4 * LANES, next_t)
         return whole
 
     return pairs
@@ -153,10 +187,9 @@ def decay(x):
     t = fma(x, splat(LOG2_E), splat(INTEGER))
     n = t - splat(INTEGER)
     r = fma(n, splat(-LN2_LOW), fma(n, splat(-LN2_HIGH), x))
-    y = splat(TERMS[0])
-    for term in TERMS[1:]:
-        y = fma(y, r, splat(term))
-    return y * two_to_the(t)
+    square = r * r  # a chain of products for each power would be twice as long
+    low, high = fma(r, splat(C3), splat(C2)), fma(square, splat(C6), fma(r, splat(C5), splat(C4)))
+    return fma(square, fma(square, high, low), r + splat(np.float32(1))) * two_to_the(t)
 
 
 @intrinsic

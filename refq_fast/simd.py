@@ -129,6 +129,16 @@ def fma(context, a, b, c):
 
 
 @intrinsic
+def root(context, a):
+    """The square roots of a."""
+
+    def generate(context, builder, signature, args):
+        return call(builder, f"llvm.sqrt.v{LANES}f32", floats.llvm, args[0])
+
+    return floats(floats), generate
+
+
+@intrinsic
 def maximum(context, a, b):
     """The larger of a and b; b where either is NaN."""
 
@@ -272,7 +282,9 @@ def vector_at(builder, at, element):
 
 
 def store_at(builder, value, at):
-    builder.store(value, builder.bitcast(at, value.type.as_pointer())).align = 1
+    instruction = builder.store(value, builder.bitcast(at, value.type.as_pointer()))
+    instruction.align = 1
+    return instruction
 
 
 def call(builder, name, kind, *args, **options):

@@ -30,12 +30,3 @@ def squares(x):
     for j in range(len(x)):
         result += np.float64(x[j]) * np.float64(x[j])
     return result
-
-
-@summing
-def mark(x):
-    """0; NaN where a number of a row is NaN or infinite."""
-    result = x.dtype.type(0)
-    for j in range(len(x)):
-        result += x[j] * x.dtype.type(0)
-    return result

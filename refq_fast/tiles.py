@@ -1,12 +1,11 @@
 """The arrays of a weight in tiles of LANES rows, column by column: what stands at j in each row, then at j + 1."""
 
-import math
-
 import numpy as np
 from numba import prange
 
 from refq_fast.kernel import parallel
 from refq_fast.simd import LANES
+from refq_fast.streams import aligned
 
 
 def side_by_side(packed, bits):
@@ -14,7 +13,7 @@ def side_by_side(packed, bits):
 
     Of each eight codes of 8 bits the even ones are a word, then the odd ones, as half bytes give them.
     """
-    codes = _aligned((-(-len(packed) // LANES), -(-packed.shape[1] // bits) * bits // 4 * LANES), np.uint32)
+    codes = aligned((-(-len(packed) // LANES), -(-packed.shape[1] // bits) * bits // 4 * LANES), np.uint32)
     _interleave(np.ascontiguousarray(packed), bits // 4, np.uint32(0x88888888 if bits == 4 else 0x80808080), codes)
     return codes
 
@@ -23,7 +22,7 @@ def tiled(values):
     """(out, groups) to (tiles, groups * LANES); rows beyond the last are 0."""
     values = np.pad(values, ((0, -len(values) % LANES), (0, 0)))
     turned = values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2)
-    tiles = _aligned(turned.shape, values.dtype)
+    tiles = aligned(turned.shape, values.dtype)
     tiles[:] = turned
     return tiles.reshape(len(tiles), -1)
 
@@ -32,14 +31,6 @@ def untiled(tiles, out):
     """What `tiled` made, back to (out, groups), or (1, groups) where all tiles have the same."""
     turned = np.ascontiguousarray(tiles.reshape(len(tiles), -1, LANES).swapaxes(1, 2))
     return turned.reshape(len(tiles) * LANES, -1)[:out] if len(tiles) * LANES >= out else turned[0, :1]
-
-
-def _aligned(shape, dtype):
-    """An array that begins a cache line: no vector of it is read in two pieces."""
-    size, line = math.prod(shape) * np.dtype(dtype).itemsize, 64
-    room = np.empty(size + line, np.uint8)
-    start = -room.ctypes.data % line
-    return room[start : start + size].view(dtype).reshape(shape)
 
 
 @parallel

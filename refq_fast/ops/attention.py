@@ -62,6 +62,7 @@ def attention(q, k, v, mask):
         k, v = (_joined(_turned(_turned(x)[order])) for x in (k, v))
         _tiled(heads, k, v, lengths, False, _joined(y)[:, None])
     else:
+        q, k, v = map(blas.laid_out, (q, k, v))
 
         def compute(n):
             y[n] = attend_to_all(q[n], k[n], v[n], mask[n])
@@ -89,6 +90,7 @@ def attention_vjp(g, q, k, v, mask):
         for whole, part in zip((gk, gv), parts, strict=True):
             _turned(whole)[order] = _turned(part)
     else:
+        g, q, k, v = map(blas.laid_out, (g, q, k, v))
 
         def compute(n):
             gq[n], gk[n], gv[n] = attend_to_all_vjp(g[n], q[n], k[n], v[n], mask[n])

@@ -4,8 +4,9 @@ import numpy as np
 
 from refq.training import arguments_losses as arguments
 from refq.training.divergences import factor
-from refq_fast.exponential import exp_sums, largest, scaled_exp_sum
+from refq_fast.exponential import exp_pair, largest, scaled_exp_sum
 from refq_fast.kernel import serial
+from refq_fast.simd import LANES
 from refq_fast.threads import over_rows
 
 
@@ -42,11 +43,12 @@ def _rows(x):
 
 @serial
 def _divergence(student, teacher, loss, sharpness):
-    p, q = np.empty(student.shape[1], student.dtype), np.empty(student.shape[1], student.dtype)
-    for row in range(len(student)):
-        s, t = student[row], teacher[row]
-        top_s, top_t = largest(s), largest(t)
-        whole, whole_p, distance = exp_sums(s, top_s, t, top_t, sharpness, q, p)
+    V, x, sums = student.shape[1], (student.reshape(-1), teacher.reshape(-1)), np.empty((5, LANES), student.dtype)
+    e, unused, none = np.zeros(2 * V, student.dtype), np.empty(V, student.dtype), student.dtype.type(0)
+    top_s, top_t = largest(student[0]), largest(teacher[0])
+    for row in range(len(loss)):
+        places, numbers = (row * V, min(row + 1, len(loss) - 1) * V, 0), (sharpness, top_s, top_t, none, none)
+        whole, whole_p, distance, top_s, top_t = exp_pair(x, places, V, numbers, e, unused, False, sums)
         loss[row] = distance / whole_p * sharpness + (np.log(whole) - np.log(whole_p))
 
 

@@ -11,6 +11,7 @@ from refq_fast.grids.affine import as_rows
 from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.rows import PIECE, finite, gathered, pieces_of
 from refq_fast.simd import LANES, load_floats, splat, store, where
+from refq_fast.streams import FAR, aligned, stream
 from refq_fast.sums import total
 
 
@@ -22,8 +23,9 @@ def lsq(x, scale, zero_point, qmin, qmax):
     """
     x, scale, zero_point = arguments.learned_step(x, scale, zero_point, qmin, qmax)
     rows, steps, zeros = as_rows(x, scale, zero_point)
-    x_hat, (marks, share) = np.empty_like(rows), pieces_of(rows)
-    _lsq(rows, steps, qmin - zeros, qmax - zeros, x_hat, marks, share)
+    x_hat, (marks, share) = aligned(rows.shape, rows.dtype), pieces_of(rows)
+    grids = steps, qmin - zeros, qmax - zeros
+    _lsq(rows.reshape(-1), x_hat.reshape(-1), rows.shape[1], *grids, marks, share)
     finite(marks, x=x)
     return x_hat.reshape(x.shape)
 
@@ -35,58 +37,66 @@ def lsq_vjp(g, x, scale, zero_point, qmin, qmax):
     Spec: lsq_vjp
     """
     x, scale, zero_point = arguments.learned_step(x, scale, zero_point, qmin, qmax)
-    g = incoming(g, x, x.shape)
+    g = np.ascontiguousarray(incoming(g, x, x.shape))
     rows, steps, zeros = as_rows(x, scale, zero_point)
-    gx, (sums, share) = np.empty_like(rows), pieces_of(rows)
-    _lsq_vjp(np.ascontiguousarray(g).reshape(rows.shape), rows, steps, qmin - zeros, qmax - zeros, gx, sums, share)
+    gx, (sums, share) = aligned(rows.shape, rows.dtype), pieces_of(rows)
+    flat, grids = (array.reshape(-1) for array in (g, rows, gx)), (steps, qmin - zeros, qmax - zeros)
+    _lsq_vjp(*flat, rows.shape[1], *grids, sums, share)
     finite(sums, x=x, g=g)
     return gx.reshape(x.shape), gathered(sums, x, scale)
 
 
 # A task takes `share` pieces, a piece is a run of one row. low and high are the ends of the codes less the zero point.
-# A number x leaves the mark x - x in the sum of its piece, of which each lane adds up a part.
+# A number x leaves the mark x - x in the sum of its piece, of which each lane adds up a part. Arrays are flat: views of
+# a piece are counted by locked instructions, and those wait for all that is being streamed.
 
 
 @parallel
-def _lsq(x, scale, low, high, x_hat, marks, share):
-    pieces = marks.shape[1]
+def _lsq(x, x_hat, width, scale, low, high, marks, share):
     for task in prange((marks.size + share - 1) // share):
-        lanes = np.empty(LANES, x.dtype)
-        for piece in range(task * share, min(task * share + share, marks.size)):
-            row, at = piece // pieces, piece % pieces * PIECE
-            end = min(at + PIECE, x.shape[1])
-            _lsq_run(x[row, at:end], scale[row], low[row], high[row], x_hat[row, at:end], lanes)
-            marks[row, piece % pieces] = total(lanes)
+        pieces = range(task * share, min(task * share + share, marks.size))
+        _lsq_pieces(x, x_hat, width, (scale, low, high), marks, pieces)
 
 
 @serial
-def _lsq_run(x, s, low, high, x_hat, lanes):
-    lanes[:] = 0
-    for i in range(_lsq_vectors(x, s, low, high, x_hat, lanes), x.size):
-        lanes[0] += x[i] - x[i]
-        x_hat[i] = (min(max(np.rint(x[i] / s), low), high) + (s - s)) * s  # -0 + 0 is 0: codes have no sign
+def _lsq_pieces(x, x_hat, width, grids, marks, pieces):
+    lanes, count = np.empty(LANES, x.dtype), marks.shape[1]
+    for piece in pieces:
+        row, start = piece // count, piece % count * PIECE
+        run, grid = (row * width + start, row * width + min(start + PIECE, width)), _of_row(grids, row)
+        s, low, high = grid
+        lanes[:] = 0
+        for i in range(_lsq_vectors(x, x_hat, run, grid, lanes), run[1]):
+            lanes[0] += x[i] - x[i]
+            x_hat[i] = (min(max(np.rint(x[i] / s), low), high) + (s - s)) * s  # -0 + 0 is 0: codes have no sign
+        marks[row, piece % count] = total(lanes)
 
 
-def _lsq_vectors(x, s, low, high, x_hat, lanes):
-    """Compute whole vectors, and give how many numbers that are."""
+@serial
+def _of_row(grids, row):
+    return grids[0][row], grids[1][row], grids[2][row]
+
+
+def _lsq_vectors(x, x_hat, run, grid, lanes):
+    """Compute whole vectors, and give where they end."""
     raise NotImplementedError("for kernels only")
 
 
 @overload(_lsq_vectors)
-def _choose_lsq_vectors(x, s, low, high, x_hat, lanes):
+def _choose_lsq_vectors(x, x_hat, run, grid, lanes):
     if x.dtype != types.float32:
-        return lambda x, s, low, high, x_hat, lanes: 0
+        return lambda x, x_hat, run, grid, lanes: run[0]
 
-    def vectors(x, s, low, high, x_hat, lanes):
-        whole, mark, step = x.size // LANES * LANES, splat(np.float32(0)), splat(s)
-        least, most = splat(low), splat(high)
-        for i in range(0, whole, LANES):
+    def vectors(x, x_hat, run, grid, lanes):
+        end, mark, far = run[0] + (run[1] - run[0]) // LANES * LANES, splat(np.float32(0)), x.size >= FAR
+        step, least, most = splat(grid[0]), splat(grid[1]), splat(grid[2])
+        for i in range(run[0], end, LANES):
             value = load_floats(x, i)
             mark = mark + (value - value)
             # the ends are integers below 2**22, so it does not matter that they come before the rounding
-            store(x_hat, i, _rounded(_clipped(value / step, least, most)) * step)
+            stream(x_hat, i, _rounded(_clipped(value / step, least, most)) * step, far)
         store(lanes, 0, mark)
-        return whole
+        return end
 
     return vectors
 
@@ -104,49 +114,50 @@ def _rounded(t):
 
 
 @parallel
-def _lsq_vjp(g, x, scale, low, high, gx, sums, share):
-    pieces = sums.shape[1]
+def _lsq_vjp(g, x, gx, width, scale, low, high, sums, share):
     for task in prange((sums.size + share - 1) // share):
-        lanes = np.empty(LANES, x.dtype)
-        for piece in range(task * share, min(task * share + share, sums.size)):
-            row, at = piece // pieces, piece % pieces * PIECE
-            end = min(at + PIECE, x.shape[1])
-            _lsq_vjp_run(g[row, at:end], x[row, at:end], scale[row], low[row], high[row], gx[row, at:end], lanes)
-            sums[row, piece % pieces] = total(lanes)
+        pieces = range(task * share, min(task * share + share, sums.size))
+        _vjp_pieces(g, x, gx, width, (scale, low, high), sums, pieces)
 
 
 @serial
-def _lsq_vjp_run(g, x, s, low, high, gx, lanes):
-    lanes[:] = 0
-    for i in range(_vjp_vectors(g, x, s, low, high, gx, lanes), x.size):
-        t = x[i] / s
-        inside = low < t < high
-        slope = np.rint(t) - t if inside else min(max(t, low), high)
-        gx[i] = g[i] if inside else s - s
-        lanes[0] += g[i] * slope + (x[i] - x[i])
+def _vjp_pieces(g, x, gx, width, grids, sums, pieces):
+    lanes, count = np.empty(LANES, x.dtype), sums.shape[1]
+    for piece in pieces:
+        row, start = piece // count, piece % count * PIECE
+        run, grid = (row * width + start, row * width + min(start + PIECE, width)), _of_row(grids, row)
+        s, low, high = grid
+        lanes[:] = 0
+        for i in range(_vjp_vectors(g, x, gx, run, grid, lanes), run[1]):
+            t = x[i] / s
+            inside = low < t < high
+            slope = np.rint(t) - t if inside else min(max(t, low), high)
+            gx[i] = g[i] if inside else s - s
+            lanes[0] += g[i] * slope + (x[i] - x[i])
+        sums[row, piece % count] = total(lanes)
 
 
-def _vjp_vectors(g, x, s, low, high, gx, lanes):
-    """Compute whole vectors, and give how many numbers that are."""
+def _vjp_vectors(g, x, gx, run, grid, lanes):
+    """Compute whole vectors, and give where they end."""
     raise NotImplementedError("for kernels only")
 
 
 @overload(_vjp_vectors)
-def _choose_vjp_vectors(g, x, s, low, high, gx, lanes):
+def _choose_vjp_vectors(g, x, gx, run, grid, lanes):
     if x.dtype != types.float32:
-        return lambda g, x, s, low, high, gx, lanes: 0
+        return lambda g, x, gx, run, grid, lanes: run[0]
 
-    def vectors(g, x, s, low, high, gx, lanes):
-        whole, sums, step, zero = x.size // LANES * LANES, splat(np.float32(0)), splat(s), splat(np.float32(0))
-        least, most = splat(low), splat(high)
-        for i in range(0, whole, LANES):
+    def vectors(g, x, gx, run, grid, lanes):
+        end, sums, far = run[0] + (run[1] - run[0]) // LANES * LANES, splat(np.float32(0)), x.size >= FAR
+        step, least, most, zero = splat(grid[0]), splat(grid[1]), splat(grid[2]), splat(np.float32(0))
+        for i in range(run[0], end, LANES):
             value, up = load_floats(x, i), load_floats(g, i)
             t = value / step
             near = _clipped(t, least, most)
             slope = where(t, least, least, where(most, t, most, _rounded(near) - near))
-            store(gx, i, where(t, least, zero, where(most, t, zero, up)))
+            stream(gx, i, where(t, least, zero, where(most, t, zero, up)), far)
             sums = sums + (up * slope + (value - value))
         store(lanes, 0, sums)
-        return whole
+        return end
 
     return vectors

@@ -3,13 +3,16 @@
 import math
 
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import overload
 
 from refq.training import arguments_optimizers as arguments
 from refq.training.optimizers import SMALL
 from refq_fast.kernel import parallel, serial
 from refq_fast.rows import finite
-from refq_fast.sums import mark, squares
+from refq_fast.simd import LANES, load_floats, root, splat, store
+from refq_fast.streams import FAR, aligned, stream
+from refq_fast.sums import squares, total
 
 CHUNK = 8192  # elements a task
 
@@ -24,11 +27,11 @@ def adamw(w, g, moments, step, learning_rate, weight_decay=0.0, betas=(0.9, 0.99
     rate, decay = arguments.rates(learning_rate, weight_decay, w.dtype)
     step, (beta1, beta2), eps = arguments.adam(step, betas, eps, w.dtype)
     numbers = (beta1, 1 - beta1, beta2, 1 - beta2, 1 - beta1**step, 1 - beta2**step, eps, rate, 1 - rate * decay)
-    after, state = np.empty(w.size, w.dtype), np.empty((2, w.size), w.dtype)
-    before, marks = np.ascontiguousarray(moments).reshape(2, -1), np.empty(-(-w.size // CHUNK), w.dtype)
-    _adamw(_flat(w), _flat(g), before, tuple(map(w.dtype.type, numbers)), after, state, marks)
+    after, state = aligned(w.shape, w.dtype), aligned(moments.shape, w.dtype)
+    marks = np.empty(-(-w.size // CHUNK), w.dtype)
+    _adamw(*map(_flat, (w, g, moments)), tuple(map(w.dtype.type, numbers)), after.reshape(-1), state.reshape(-1), marks)
     finite(marks, g=g)
-    return after.reshape(w.shape), state.reshape(moments.shape)
+    return after, state
 
 
 def global_norm(gradients):
@@ -92,22 +95,45 @@ def _scale_run(g, factor, y):
 @parallel
 def _adamw(w, g, moments, numbers, after, state, marks):
     for task in prange(marks.size):
-        at, end = task * CHUNK, min(task * CHUNK + CHUNK, w.size)
-        marks[task] = mark(g[at:end])
-        _moments(g[at:end], moments[0, at:end], moments[1, at:end], numbers, state[0, at:end], state[1, at:end])
-        _step(w[at:end], state[0, at:end], state[1, at:end], numbers, after[at:end])
+        marks[task] = _adamw_run(w, g, moments, numbers, after, state, task * CHUNK)
 
 
 @serial
-def _moments(g, m, v, numbers, m_after, v_after):
-    beta1, rest1, beta2, rest2 = numbers[:4]
-    for i in range(g.size):
-        m_after[i] = beta1 * m[i] + rest1 * g[i]
-        v_after[i] = beta2 * v[i] + rest2 * (g[i] * g[i])
+def _adamw_run(w, g, moments, numbers, after, state, start):
+    """CHUNK elements, or what there is; in both states the first moments stand in front of the second ones."""
+    beta1, rest1, beta2, rest2, unbias1, unbias2, eps, rate, kept = numbers
+    run, lanes = (start, min(start + CHUNK, w.size)), np.zeros(LANES, w.dtype)
+    for i in range(_adamw_vectors(w, g, moments, numbers, after, state, run, lanes), run[1]):
+        lanes[0] += g[i] - g[i]
+        m = state[i] = beta1 * moments[i] + rest1 * g[i]
+        v = state[w.size + i] = beta2 * moments[w.size + i] + rest2 * (g[i] * g[i])
+        after[i] = kept * w[i] - rate * (m / unbias1 / (np.sqrt(v / unbias2) + eps))
+    return total(lanes)
 
 
-@serial
-def _step(w, m, v, numbers, after):
-    unbias1, unbias2, eps, rate, kept = numbers[4:]
-    for i in range(w.size):
-        after[i] = kept * w[i] - rate * (m[i] / unbias1 / (np.sqrt(v[i] / unbias2) + eps))
+def _adamw_vectors(w, g, moments, numbers, after, state, run, lanes):
+    """Compute whole vectors, and give where they end."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(_adamw_vectors)
+def _choose_adamw_vectors(w, g, moments, numbers, after, state, run, lanes):
+    if w.dtype != types.float32:
+        return lambda w, g, moments, numbers, after, state, run, lanes: run[0]
+
+    def vectors(w, g, moments, numbers, after, state, run, lanes):
+        beta1, rest1, beta2, rest2, unbias1, unbias2, eps, rate, kept = numbers
+        end, mark, far = run[0] + (run[1] - run[0]) // LANES * LANES, splat(np.float32(0)), w.size >= FAR
+        for i in range(run[0], end, LANES):
+            up = load_floats(g, i)
+            mark = mark + (up - up)
+            m = splat(beta1) * load_floats(moments, i) + splat(rest1) * up
+            v = splat(beta2) * load_floats(moments, w.size + i) + splat(rest2) * (up * up)
+            move = m / splat(unbias1) / (root(v / splat(unbias2)) + splat(eps))
+            stream(state, i, m, far)
+            stream(state, w.size + i, v, far)
+            stream(after, i, splat(kept) * load_floats(w, i) - splat(rate) * move, far)
+        store(lanes, 0, mark)
+        return end
+
+    return vectors
