@@ -8,7 +8,8 @@ from refq_fast.kernel import serial
 from refq_fast.lanes import FOUR, LANES, spread
 from refq_fast.solvers.hessian import LEAF, factored, middle
 
-ROWS = 256  # of w, a task: 2 float64 copies of them move together
+ROWS = 512  # of w, a task
+BLOCK = 512  # inputs, or whole groups, that are given at once what all earlier ones moved
 
 
 def solve(w, hessian, damping, order, grid, fit=None):
@@ -19,13 +20,14 @@ def solve(w, hessian, damping, order, grid, fit=None):
     """
     factor, pivots = factored(hessian, damping, order)
     size = w.shape[1] // grid[0].shape[1]
-    plan = order, order // size, hessian.diagonal() == 0, np.sqrt(pivots)
+    plan = order // size, np.sqrt(pivots)
+    w = _in_turn(w, order, hessian.diagonal() == 0)
     found = np.empty(w.shape, np.int32), np.empty(w.shape, w.dtype), np.empty(w.shape, w.dtype)
 
     def task(cut):
         scale, zero_point = (np.ascontiguousarray(part[cut].T, w.dtype) for part in grid[:2])
         parts = scale, zero_point, w.dtype.type(grid[2]), w.dtype.type(grid[3])
-        fitted = _solve_rows(w[cut], factor, plan, parts, [part[cut] for part in found], fit and (size, fit))
+        fitted = _solve_rows(w[cut], factor, plan, parts, tuple(part[cut] for part in found), fit and (size, fit))
         if fit:
             grid[0][cut], grid[1][cut] = fitted[0].T, fitted[1].T
 
@@ -35,33 +37,41 @@ def solve(w, hessian, damping, order, grid, fit=None):
 
 
 def _solve_rows(w, factor, plan, grid, found, refit):
-    """All inputs of some rows: before the second half takes its turn it is given what the first half moved."""
-    order, group, dead, root = plan
-    v, moved = np.empty((2, w.shape[1], len(w)))
-    _turn(w, order, dead, v, moved)
-    size, fit = refit or (w.shape[1], None)
-
-    def columns(start, stop):
-        if fit and stop - start == size:
-            scale, zero_point = fit(v[start:stop].T.astype(w.dtype))
-            grid[0][start // size], grid[1][start // size] = scale[:, 0], zero_point[:, 0]
-        here = slice(start, stop)
-        if stop - start <= min(size, LEAF):
-            _leaf(
-                v[here],
-                moved[here],
-                factor[here, here],
-                (group[here], *grid),
-                (*(x[:, here] for x in found), root[here]),
-            )
-            return
-        half = middle(start, stop, LEAF if stop - start <= size else size)
-        columns(start, half)
-        v[half:stop] -= factor[start:half, half:stop].T @ moved[start:half]
-        columns(half, stop)
-
-    columns(0, w.shape[1])
+    """All inputs of some rows."""
+    width = w.shape[1]
+    size, fit = refit or (width, None)
+    unit = size if fit else LEAF
+    block = -(-BLOCK // unit) * unit
+    moved, taken = np.empty(w.T.shape), np.empty((min(block, width), len(w)))
+    for start in range(0, width, block):
+        stop = min(start + block, width)
+        np.matmul(factor[:start, start:stop].T, moved[:start], out=taken[: stop - start])
+        _halves(start, stop, (w, factor, (*plan, *grid), found), (taken[: stop - start], moved), (size, fit))
     return grid
+
+
+def _halves(start, stop, rows, sums, refit):
+    """Before the second half takes its turn it is given what the first moved. A function in itself would be a cycle.
+
+    sums: what these inputs have lost to earlier ones, and how far each was moved.
+    """
+    (w, factor, plan, found), (taken, moved), (size, fit) = rows, sums, refit
+    if fit and stop - start == size:
+        scale, zero_point = fit((w[:, start:stop] - taken.T).astype(w.dtype))
+        plan[2][start // size], plan[3][start // size] = scale[:, 0], zero_point[:, 0]
+    if stop - start <= min(size, LEAF):
+        _leaf((start, stop), w, sums, factor, plan, found)
+        return
+    half = middle(start, stop, LEAF if stop - start <= size else size)
+    _halves(start, half, rows, (taken[: half - start], moved), refit)
+    taken[half - start :] += factor[start:half, half:stop].T @ moved[start:half]
+    _halves(half, stop, rows, (taken[half - start :], moved), refit)
+
+
+def _in_turn(w, order, dead):
+    """w in the order of the inputs, 0 where nobody sees it."""
+    w = np.where(dead, w.dtype.type(0), w) if dead.any() else w
+    return np.ascontiguousarray(w if _in_order(order) else w[:, order])
 
 
 def _in_order(order):
@@ -69,45 +79,54 @@ def _in_order(order):
 
 
 @serial
-def _turn(w, order, dead, v, moved):
-    """v = w turned, in order, 0 where nobody sees it; moved = -v."""
+def _leaf(inputs, w, sums, factor, grid, found):
+    """LANES rows side by side; what FOUR inputs have to give to all after them at once."""
+    (taken, moved), (group, root, scale, zero, qmin, qmax), (q, w_hat, error) = sums, grid, found
+    first, width = inputs[0], inputs[1] - inputs[0]
+    triangle = factor[first : inputs[1], first : inputs[1]].T.copy()
+    v, gone = np.zeros((width, LANES)), np.zeros((width, LANES))
+    codes, reals = np.empty((width, LANES), np.int32), np.empty((width, LANES), w.dtype)
+    s, z = np.ones(LANES, w.dtype), np.zeros(LANES, w.dtype)
     for top in range(0, len(w), LANES):
-        for j in range(len(order)):
-            for r in range(top, min(top + LANES, len(w))):
-                v[j, r] = 0 if dead[order[j]] else w[r, order[j]]
-                moved[j, r] = -v[j, r]
-
-
-@serial
-def _leaf(v, moved, triangle, grid, found):
-    """LANES rows side by side; what FOUR inputs have to give to all after them at once. v becomes what was missed."""
-    (group, scale, zero, qmin, qmax), (q, w_hat, error, root) = grid, found
-    width, rows = v.shape
-    turned = triangle.T.copy()
-    lanes, gone = np.zeros((width, LANES)), np.zeros((width, LANES))
-    codes, reals = np.empty((width, LANES), np.int32), np.empty((width, LANES), scale.dtype)
-    s, z = np.ones(LANES, scale.dtype), np.zeros(LANES, scale.dtype)
-    for top in range(0, rows, LANES):
-        count = min(LANES, rows - top)
+        count = min(LANES, len(w) - top)
+        for r in range(count):
+            for j in range(width):
+                v[j, r] = w[top + r, first + j]
         for j in range(width):
             for r in range(count):
-                lanes[j, r], gone[j, r] = v[j, top + r], moved[j, top + r]
+                gone[j, r] = -v[j, r]
+                v[j, r] -= taken[j, top + r]
         for start in range(0, width, FOUR):
             stop = min(start + FOUR, width)
             for k in range(start, stop):
-                spread(lanes, k, k + 1, gone, start, k, turned)
+                spread(v, k, k + 1, gone, start, k, triangle)
                 for r in range(count):
-                    s[r], z[r] = scale[group[k], top + r], zero[group[k], top + r]
-                for r in range(LANES):
-                    u = min(max(np.rint(s.dtype.type(lanes[k, r]) / s[r]) + z[r], qmin), qmax)
-                    codes[k, r], reals[k, r] = np.int32(u), (u - z[r]) * s[r]
-                    gone[k, r] += reals[k, r]
-                    lanes[k, r] -= reals[k, r]
-            spread(lanes, stop, width, gone, start, stop, turned)
+                    s[r], z[r] = scale[group[first + k], top + r], zero[group[first + k], top + r]
+                _round(v[k], gone[k], (s, z, qmin, qmax), codes[k], reals[k])
+            spread(v, stop, width, gone, start, stop, triangle)
         for j in range(width):
             for r in range(count):
-                moved[j, top + r] = gone[j, r]
-        for r in range(count):
-            for j in range(width):
-                q[top + r, j], w_hat[top + r, j] = codes[j, r], reals[j, r]
-                error[top + r, j] = s.dtype.type(lanes[j, r] * root[j])
+                moved[first + j, top + r] = gone[j, r]
+                v[j, r] *= root[first + j]
+        _flip(codes, q, top, first, count)
+        _flip(reals, w_hat, top, first, count)
+        _flip(v, error, top, first, count)
+
+
+@serial
+def _round(v, moved, grid, q, w_hat):
+    """v of one input becomes what its codes miss."""
+    scale, zero, qmin, qmax = grid
+    for r in range(LANES):
+        u = min(max(np.rint(scale.dtype.type(v[r]) / scale[r]) + zero[r], qmin), qmax)
+        q[r], w_hat[r] = np.int32(u), (u - zero[r]) * scale[r]
+        moved[r] += w_hat[r]
+        v[r] -= w_hat[r]
+
+
+@serial
+def _flip(x, y, top, left, rows):
+    """y[top:, left:] = x turned, as many rows."""
+    for r in range(rows):
+        for j in range(len(x)):
+            y[top + r, left + j] = x[j, r]

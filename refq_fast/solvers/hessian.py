@@ -12,7 +12,7 @@ from refq_fast.lanes import FOUR, LANES, spread
 STRIPE = 512  # columns of a Hessian that are computed together, with all rows above
 LEAF = 64  # inputs that a kernel takes; from there on matrices are halved and BLAS multiplies them
 ROWS = 256  # of a task that divides
-TILE = 512  # rows and columns of a product at most: it stays in the cache until it is subtracted
+TILE = 256  # rows and columns of a product at most: it stays in the cache until it is subtracted
 
 
 def hessian(x):
