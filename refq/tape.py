@@ -117,7 +117,7 @@ def backward(seeds, wanted):
         g = gradients[id(node)] if id(node) in kept else gradients.pop(id(node))
         for parent, part in zip(node.parents, node.rule(g), strict=True):
             add(parent, part)
-    return [gradients.get(id(node), np.zeros_like(node.value)) for node in wanted]
+    return [gradients[id(node)] if id(node) in gradients else np.zeros_like(node.value) for node in wanted]
 
 
 def unbroadcast(g, shape):

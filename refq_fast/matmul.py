@@ -7,12 +7,14 @@ result is a sum in the order of k, of fixed pieces where k is by far the longest
 
 import functools
 
+import numba
 import numpy as np
 
 from refq_fast import threads
 from refq_fast.kernel import serial
 from refq_fast.simd import LANES, ROWS, add_products, load_block, load_floats, store, store_block, zero_block
 from refq_fast.simd_squares import turn
+from refq_fast.streams import aligned
 
 WIDTH = 2 * LANES  # with 16 lanes ROWS of them are half the registers of the processor
 DEPTH = 320  # rows of a panel, which stays in the first-level cache
@@ -34,8 +36,8 @@ def product(a, b):
     count = min(m * k * n // PIECE, TASKS)
     long = k >= LONG * max(m, n)
     sums = threads.cuts(k, min(count, TASKS // 2, k // DEPTH)) if long else [slice(0, k)]  # their results are added
-    areas = [((0, m), (0, n))] if long else _halves((0, m), (0, n), count)
-    partial = np.empty((len(sums), m, n), np.float32)
+    areas = _halves((0, m), (0, n), 1 if long or numba.get_num_threads() == 1 else count)
+    partial = aligned((len(sums), m, n), np.float32)
     a, b = _steps(a), _steps(b)
 
     def compute(task):
