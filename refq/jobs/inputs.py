@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import os
+import threading
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def check_inputs(checkpoint, engine=None):
         CheckpointError: NaN or infinity, with file, tensor and place; a carried JSON file that is malformed.
         TokenizerError: a tokenizer.json that is missing, malformed, or larger than the embedding.
     """
-    digests, largest = {}, {}
+    digests, largest, files = {}, {}, checkpoint.files
     for name in ("config.json", *carried(checkpoint.directory)):
         digests[name] = hashlib.sha256(read_small(checkpoint.directory, name)).hexdigest()
         if name.endswith(".json"):
@@ -50,9 +51,16 @@ def check_inputs(checkpoint, engine=None):
     tokenizer = open_tokenizer(checkpoint.directory, checkpoint.config["vocab_size"])
     if "bos_token_id" in checkpoint.config:  # an encoder has no such tokens
         special_ids(checkpoint.directory, checkpoint.config, tokenizer)
-    with progress(sum(map(os.path.getsize, checkpoint.files)), "B", "checking") as advance:
-        for file in checkpoint.files:
-            digests[os.path.basename(file)] = _check_weights(file, engine, advance, largest)
+    # a digest is taken in order: threads share the pieces of a single file, and of several each takes whole ones
+    alone, turn = len(files) == 1, threading.Lock()
+    with progress(sum(map(os.path.getsize, files)), "B", "checking") as advance:
+
+        def check(file):
+            return _check_weights(file, engine if alone else None, advance, turn)
+
+        for file, (digest, found) in zip(files, in_order(None if alone else engine, check, files), strict=True):
+            digests[os.path.basename(file)] = digest
+            largest |= found
     return dict(sorted(digests.items())), largest
 
 
@@ -85,9 +93,9 @@ def digest_of(path):
     return digest.hexdigest()
 
 
-def _check_weights(file, engine, advance, largest):
-    """The digest of a file; it is taken in order, while other threads read on and look at the weights."""
-    header, digest = read_header(file), hashlib.sha256()
+def _check_weights(file, engine, advance, turn):
+    """The digest of a file, and the largest magnitude in each tensor, which other threads look for meanwhile."""
+    header, digest, largest = read_header(file), hashlib.sha256(), {}
     with opened(file) as descriptor:
         digest.update(os.pread(descriptor, header.size, 0))
 
@@ -100,8 +108,9 @@ def _check_weights(file, engine, advance, largest):
         for name, rows, found in in_order(engine, look, _all_rows(header.tensors.values())):
             digest.update(rows.reshape(-1).view(np.uint8))
             largest[name] = max(largest.get(name, 0.0), found)
-            advance(rows.nbytes)
-    return digest.hexdigest()
+            with turn:
+                advance(rows.nbytes)
+    return digest.hexdigest(), largest
 
 
 def _all_rows(tensors):
