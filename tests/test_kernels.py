@@ -1,5 +1,6 @@
 """What equivalence cannot see of the kernels: layouts, every float16, other processors, imports, threads."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -290,6 +291,21 @@ def test_products_on_wide_registers(m, k, n, turned):
     exact = a.astype(np.float64) @ b.astype(np.float64)
     assert (np.abs(results[0] - exact) <= dot_bound(np.abs(a).astype(np.float64) @ np.abs(b), k)).all()
     np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_solver_leaves_nothing_to_the_garbage_collector(grouped):
+    w = np.random.default_rng(0).standard_normal((2, 256)).astype(np.float32)
+    arguments = (64, -8, 7) if grouped else (np.ones((2, 4), np.float32), np.zeros((2, 4), np.int32), -8, 7)
+    solve = refq_fast.gptq_grouped if grouped else refq_fast.gptq
+    solve(w, np.eye(256, dtype=np.float32), *arguments)  # may compile
+    gc.collect()
+    gc.disable()
+    try:
+        solve(w, np.eye(256, dtype=np.float32), *arguments)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_no_rows():
