@@ -15,11 +15,10 @@ from llvmlite import ir
 from numba import carray, prange, types
 from numba.extending import intrinsic
 
-from refq_fast.kernel import inlined, parallel, serial
+from refq_fast.kernel import parallel, serial
 from refq_fast.one_row import SMALLEST, of_codes, of_floats, to_codes, turn_row
-from refq_fast.simd import LANES, fma, load_floats, splat
-from refq_fast.simd_integers import prefetch
-from refq_fast.simd_tables import across
+from refq_fast.simd import LANES
+from refq_fast.stored_rows import of_bytes, of_reals
 from refq_fast.tokens import fitted
 
 REAL, BYTES, TILES, CODES = range(4)
@@ -28,7 +27,6 @@ COLUMNS += ("codes", "scale", "zero_point", "bias", "place")
 KIND, SLOT, OUT, LENGTH, WIDTH, GROUPS, BITS, INPUT_BITS, HALF, ZEROS, WEIGHT, SCALE, ZERO, BIAS, PLACE = range(15)
 SHARED = 2**18  # codes below which starting threads costs more than they save
 PIECES = 16  # of a product for the threads to share
-AHEAD = 64  # cache lines: the processor is told of them 4 KB before they are needed
 
 
 @serial
@@ -119,10 +117,10 @@ def _multiply(row, biases, room, y, first, last):
         else:
             _tiled(row, carray(_pointer(row[SCALE]), tiles, np.float32), room, y, first, last)
     elif row[KIND] == BYTES:
-        _bytes(row, room[0][row[SLOT]], y, rows)
+        _bytes(row, room[0][row[SLOT], : row[LENGTH]], y, *rows)
     else:
         w = carray(_pointer(row[WEIGHT]), (row[OUT] * row[LENGTH],), np.float32)
-        _reals(w, room[0][row[SLOT]], row[LENGTH], y, rows)
+        of_reals(w, room[0][row[SLOT], : row[LENGTH]], y, *rows)
     if row[BIAS] >= 0:
         for i in range(rows[0], rows[1]):
             y[i] += biases[row[BIAS] + i]
@@ -148,55 +146,11 @@ def _limbs(row):
 
 
 @serial
-def _reals(w, x, length, y, rows):
-    whole = length // LANES * LANES
-    for i in range(rows[0], rows[1]):
-        total = across(_lanes(w, i * length, x, 0, whole))
-        for k in range(whole, length):
-            total += w[i * length + k] * x[k]
-        y[i] = total
-
-
-@serial
-def _bytes(row, x, y, rows):
-    length, groups = row[LENGTH], row[GROUPS]
-    codes = carray(_pointer(row[WEIGHT]), (row[OUT] * length,), np.int8)
-    scale = carray(_pointer(row[SCALE]), (row[OUT], groups), np.float32)
-    zero = carray(_pointer(row[ZERO]), (row[OUT], groups), np.float32)
-    size = length // groups
-    whole = size // LANES * LANES
-    for i in range(rows[0], rows[1]):
-        total, rest = splat(np.float32(0)), np.float32(0)
-        for group in range(groups):
-            at, first, z = i * length + group * size, group * size, zero[i, group]
-            if z == 0:
-                lanes = _lanes(codes, at, x, first, whole)
-            else:
-                lanes = splat(np.float32(0))
-                for k in range(0, whole, LANES):
-                    lanes = fma(load_floats(codes, at + k) - splat(z), load_floats(x, first + k), lanes)
-            total = fma(lanes, splat(scale[i, group]), total)
-            for k in range(whole, size):
-                rest += (np.float32(codes[at + k]) - z) * scale[i, group] * x[first + k]
-        y[i] = across(total) + rest
-
-
-@inlined
-def _lanes(w, at, x, first, count):
-    """Sums of products that lie LANES apart, in a vector; w is fetched ahead."""
-    a = b = c = d = splat(np.float32(0))
-    step, line = 4 * LANES, 64 // w.itemsize
-    most = count // step * step
-    for k in range(0, most, step):
-        for ahead in range(0, step, line):
-            prefetch(w, at + k + ahead + AHEAD * line)
-        a = fma(load_floats(w, at + k), load_floats(x, first + k), a)
-        b = fma(load_floats(w, at + k + LANES), load_floats(x, first + k + LANES), b)
-        c = fma(load_floats(w, at + k + 2 * LANES), load_floats(x, first + k + 2 * LANES), c)
-        d = fma(load_floats(w, at + k + 3 * LANES), load_floats(x, first + k + 3 * LANES), d)
-    for k in range(most, count, LANES):
-        a = fma(load_floats(w, at + k), load_floats(x, first + k), a)
-    return (a + b) + (c + d)
+def _bytes(row, x, y, first, last):
+    shape = row[OUT], row[GROUPS]
+    codes = carray(_pointer(row[WEIGHT]), (row[OUT] * row[LENGTH],), np.int8)
+    scale = carray(_pointer(row[SCALE]), shape, np.float32)
+    of_bytes(codes, scale, carray(_pointer(row[ZERO]), shape, np.float32), x, y, first, last)
 
 
 @intrinsic
