@@ -69,26 +69,31 @@ def exp_sum(x, top, y):
 @serial
 def scaled_exp_sum(x, top, scale, y):
     """y = exp((x - top) * scale) of contiguous rows, and its sum; top is the largest x, and scale above 0."""
-    done = _vectors(x, top, scale, y)
-    for j in range(done, len(x)):
+    lanes = np.zeros(LANES, y.dtype)
+    for j in range(_vectors(x, top, scale, y, lanes), len(x)):
         y[j] = exp((x[j] - top) * scale)
-    return total(y)
+        lanes[0] += y[j]
+    return total(lanes)
 
 
-def _vectors(x, top, scale, y):
+def _vectors(x, top, scale, y, lanes):
     """Compute whole vectors of them, and give their number."""
     raise NotImplementedError("for kernels only")
 
 
 @overload(_vectors)
-def _choose_vectors(x, top, scale, y):
+def _choose_vectors(x, top, scale, y, lanes):
     if x.dtype != types.float32:
-        return lambda x, top, scale, y: 0
+        return lambda x, top, scale, y, lanes: 0
 
-    def vectors(x, top, scale, y):
-        whole = len(x) // LANES * LANES
+    def vectors(x, top, scale, y, lanes):
+        whole, sums = len(x) // LANES * LANES, splat(np.float32(0))
         for j in range(0, whole, LANES):
-            store(y, j, decay((load_floats(x, j) - splat(top)) * splat(scale)))
+            prefetch(x, len(x) + j)  # of the next row, most often
+            e = decay((load_floats(x, j) - splat(top)) * splat(scale))
+            store(y, j, e)
+            sums = sums + e
+        store(lanes, 0, sums)
         return whole
 
     return vectors
