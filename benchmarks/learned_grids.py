@@ -8,7 +8,6 @@ The limit is what copying the same memory takes.
 
 import argparse
 import functools
-import statistics
 
 import numba
 import numpy as np
@@ -16,10 +15,10 @@ import torch
 
 import refq
 import refq_fast
+from benchmarks.copying import copied
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 from refq.app.engine import keep_freed_memory
-from refq_fast.threads import cuts, each
 
 SIDE, QMIN, QMAX = 4096, -8, 7
 ARRAY = 4 * SIDE**2 / 1e9  # GB
@@ -61,14 +60,6 @@ def compared(counts, rounds, kept):
                 for peer in seconds
                 if peer != "refq_fast"
             ]
-
-
-def copied(threads):
-    """GB a second of a copy, read and written."""
-    x, y = np.ones((2, SIDE, SIDE), np.float32)
-    tasks = cuts(SIDE, 16)
-    seconds = interleaved({"copy": lambda: each(lambda cut: np.copyto(y[cut], x[cut]), tasks)}, 15, threads)
-    return 2 * ARRAY / statistics.median(seconds["copy"])
 
 
 def table():

@@ -134,36 +134,6 @@ def _of_numpy(products, threads):
             np.matmul(a, b)
 
 
-def compare_loss(threads, rounds, kept):
-    """KL from the teacher and cross-entropy in equal parts, with the gradient of their sum."""
-    import torch
-    from torch.nn import functional
-
-    numba.set_num_threads(threads)
-    torch.set_num_threads(threads)
-    random, shape = np.random.default_rng(0), (1024, 32000)
-    student, teacher = (random.standard_normal(shape).astype(np.float32) for _ in range(2))
-    targets, weight = random.integers(0, shape[1], shape[0]), np.full(shape[0], 1 / shape[0], np.float32)
-    given, labels, fixed = (
-        torch.from_numpy(student).requires_grad_(),
-        torch.from_numpy(targets),
-        torch.from_numpy(teacher),
-    )
-
-    def eager():
-        given.grad = None
-        found = functional.log_softmax(given, -1)
-        kl = functional.kl_div(found, functional.log_softmax(fixed, -1), log_target=True, reduction="batchmean")
-        (0.5 * kl + 0.5 * functional.nll_loss(found, labels)).backward()
-
-    def ours():
-        refq_fast.kd_kl_and_grad(student, teacher, targets, weight, 0.5)
-
-    seconds = interleaved({"refq": ours, "eager": eager}, rounds, threads)
-    moved, work = 3 * student.nbytes / 1e9, f"KL + CE with gradient, 1024 x 32000{kept}"
-    return Comparison(work, threads, "torch eager", seconds["refq"], seconds["eager"], moved, "GB", 15)
-
-
 def distances(found, exact):
     """|found - exact| / |exact|: of all gradients together, and of the tensor where it is largest."""
     parts = [(np.linalg.norm(found[name] - g), np.linalg.norm(g)) for name, g in exact.items()]
@@ -202,14 +172,11 @@ def main():
     parser.add_argument("--memory", choices=SIDES, help="measure the memory of one side alone")
     options = parser.parse_args()
     comparisons, notes = [], NOTES
-    if not options.memory:
-        comparisons += [compare_loss(threads, options.rounds, "") for threads in options.threads]
     if options.memory not in ("eager", "compiled"):  # whose memory grows by half with it
         keep_freed_memory(2**30, 2**31 - 1)
     if options.memory:
         measure_memory(options.memory, options.models[0], options.steps[0], options.threads[0])
         return
-    comparisons += [compare_loss(threads, options.rounds, ", kept") for threads in options.threads]
     for model in options.models:
         for step in options.steps:
             for threads in options.threads:
@@ -222,7 +189,7 @@ def main():
 NOTES = [
     "The limit of a step is its matrix products alone, as refq_fast computes them: by pieces that are a function of",
     "the shape, so that no bit depends on the threads; beside them the same by NumPy's BLAS, cut as it likes.",
-    "'kept', and all steps: the process keeps freed memory, where the C library gives large arrays back each time.",
+    "The process keeps freed memory, where the C library gives large arrays back each time.",
     "Memory: peak over three steps, less what the process held before them (and the whole process).",
     "Gradients: distance from those in float64, relative.",
 ]
