@@ -4,55 +4,51 @@ python -m benchmarks.gptq [--shapes 2048x2048 2048x5632] [--threads 1 2] [--roun
 
 Both sides: 4 bits, symmetric, a scale for every 128 neighbours, the same Hessian, of inputs with common directions.
 torch computes in float32, refq_fast the triangle and the sums in float64. Codes are compared with those of torch in
-float64. Ratios are of process CPU time on one thread, of wall time on more. The process keeps freed memory, as refq's
-commands do, and idle OpenMP threads sleep: spinning ones make torch ten times slower on a busy machine.
+float64. The process keeps freed memory, as refq's commands do, and idle OpenMP threads sleep: spinning ones make torch
+ten times slower on a busy machine.
 """
 
 import argparse
-import datetime
-import pathlib
 import statistics
-import time
 
 import numba
 import numpy as np
+import threadpoolctl
 
 import refq_fast
-from benchmarks.measure import ratio
+from benchmarks.measure import interleaved
+from benchmarks.report import Comparison, leave
 from refq.app.engine import keep_freed_memory
-from refq.app.info import cpu_name
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 GROUP = 128
+GOALS = {"2048x2048": 1.5, "2048x5632": 2.5}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", nargs="+", default=["2048x2048", "2048x5632"])
+    parser.add_argument("--shapes", nargs="+", default=list(GOALS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     keep_freed_memory(2**30, 2**31 - 1)
-    import torch  # after refq_fast, which says that threads sleep while they wait
+    import torch  # noqa: F401 (after refq_fast, which says that threads sleep while they wait)
 
-    lines = [HEADING.format(cpu_name(), np.__version__, numba.__version__, torch.__version__)]
+    comparisons, notes = [], [*NOTES]
     for shape in options.shapes:
         problem = layer(*map(int, shape.split("x")))
-        agreement = differences(*problem)
-        lines += [times(shape, problem, threads, options.rounds) + agreement for threads in options.threads]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    (RESULTS / f"{datetime.date.today()}-gptq.md").write_text(text)
+        notes.append(differences(shape, *problem))
+        for threads in options.threads:
+            comparison, note = compared(shape, problem, threads, options.rounds)
+            comparisons.append(comparison)
+            notes.append(note)
+    leave("gptq", "GPTQ of one layer beside PyTorch", notes, comparisons, ("torch",))
 
 
-HEADING = """# GPTQ of one layer beside PyTorch
-
-{}, NumPy {}, Numba {}, PyTorch {}. Outputs by inputs; 4 bits, a scale for 128 neighbours.
-Seconds of CPU and of wall time, medians of interleaved rounds; times faster: of the pairwise ratios, with quartiles, of
-CPU time on one thread, of wall time on two. Last columns: codes unlike those of torch in float64, and rows with one.
-
-| layer | threads | refq_fast: CPU | wall | torch: CPU | wall | times faster | refq_fast's codes | torch's, float32 |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|"""
+NOTES = [
+    "Outputs by inputs; 4 bits, a scale for 128 neighbours. Counted is what the work needs, of n inputs and m outputs",
+    "n**3 / 3 operations for the triangle and m n**2 for the sums; plain GPTQ takes 4 n**3 / 3 for its triangle.",
+    "The limit is what a product of float64 matrices of m by n and n by n reaches, BLAS in as many threads.",
+]
 
 
 def layer(rows, width):
@@ -79,29 +75,43 @@ def theirs(w, hessian, scale, real=np.float32):
     return np.rint(chosen.numpy() / np.repeat(scale.astype(real), GROUP, axis=1)).astype(np.int32)
 
 
-def differences(w, hessian, scale):
-    """How many codes, and in how many rows, are not those of torch in float64."""
+def differences(shape, w, hessian, scale):
+    """A sentence: how many codes, and in how many rows, are not those of torch in float64."""
     exact = theirs(w, hessian, scale, np.float64)
     wrong = [found(w, hessian, scale) != exact for found in (ours, theirs)]
-    return "".join(f" {part.sum():,} in {part.any(axis=1).sum():,} rows |" for part in wrong)
+    told = [f"{part.sum():,} in {part.any(axis=1).sum():,} rows" for part in wrong]
+    return f"{shape}: codes unlike those of torch in float64: refq {told[0]}; torch in float32 {told[1]}."
 
 
-def times(shape, problem, threads, rounds):
-    """A row of the table without its last columns."""
+def compared(shape, problem, threads, rounds):
+    """A Comparison, and a sentence on what plain products reach."""
     import torch
 
     numba.set_num_threads(threads)
     torch.set_num_threads(threads)
-    seconds = {work: [] for work in (ours, theirs)}
-    for _ in range(rounds + 1):  # the first warms up
-        for work, found in seconds.items():
-            start = time.process_time(), time.perf_counter()
-            work(*problem)
-            found.append((time.process_time() - start[0], time.perf_counter() - start[1]))
-    clocks = [list(zip(*found[1:], strict=True)) for found in seconds.values()]  # CPU, wall
-    middle, low, high = ratio(*(clock[threads > 1] for clock in clocks))
-    figures = " | ".join(f"{statistics.median(values):.2f}" for clock in clocks for values in clock)
-    return f"| {shape} | {threads} | {figures} | {middle:.2f} ({low:.2f} to {high:.2f}) |"
+    w, hessian, _ = problem
+    wide = w.astype(np.float64), hessian.astype(np.float64)
+
+    def product(*factors):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            np.matmul(*factors)
+
+    works = {
+        "refq": lambda: ours(*problem),
+        "torch": lambda: theirs(*problem),
+        "float32": lambda: product(w, hessian),
+        "float64": lambda: product(*wide),
+    }
+    seconds = interleaved(works, rounds, threads)
+    needed = (w.shape[1] ** 3 / 3 + w.size * w.shape[1]) / 1e9
+    single, double = (2 * w.size * w.shape[1] / 1e9 / statistics.median(seconds[f"float{n}"]) for n in (32, 64))
+    share = needed / statistics.median(seconds["refq"]) / single
+    note = f"{shape}, {threads} thread{'s' * (threads > 1)}: products reach {single:.0f} GFLOP/s in float32, of which "
+    note += f"refq's GPTQ has {share:.0%}, and {double:.0f} in float64."
+    comparison = Comparison(
+        shape, threads, "torch", seconds["refq"], seconds["torch"], needed, "GFLOP", GOALS.get(shape), double
+    )
+    return comparison, note
 
 
 if __name__ == "__main__":

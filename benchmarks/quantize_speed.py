@@ -5,12 +5,13 @@ python -m benchmarks.quantize_speed [--layers 22] [--threads 1 2] [--rounds 5] [
 In memory: float32 rows to packed codes, scales and errors beside ggml_quantize_chunk, which gives no errors. File to
 file: `refq quantize` of a model of TinyLlama-1.1B's width beside llama_model_quantize; refq also takes the digest of
 every file, checks every weight before it writes, measures what it lost, and brings the result to the disk. How much of
-that the digests are is measured by leaving them out.
+that the digests are is measured by leaving them out. Range searches, which llama.cpp has none of, beside the reference.
 """
 
 import argparse
 import contextlib
 import ctypes
+import functools
 import hashlib
 import pathlib
 import tempfile
@@ -20,6 +21,7 @@ from unittest import mock
 import llama_cpp
 import numpy as np
 
+import refq
 import refq_fast
 from benchmarks.llama_cpp import llama_quantize, quiet, write_gguf
 from benchmarks.measure import interleaved
@@ -82,6 +84,16 @@ def in_memory(threads, rounds):
     )  # fmt: skip
 
 
+def searches(threads, rounds):
+    """Comparisons of the range rules with the reference, in NumPy."""
+    groups = np.random.default_rng(0).standard_normal((2**13, 32), np.float32)
+    for name in ("minmax", "percentile", "mse", "sqnr"):
+        works = {each.__name__: functools.partial(getattr(each, name), groups, -8, 7) for each in (refq, refq_fast)}
+        seconds = interleaved(works, rounds, threads)
+        text, weights = f"{name}, groups of 32", groups.size / 1e9
+        yield Comparison(text, threads, "numpy", seconds["refq_fast"], seconds["refq"], weights, "Gweights")
+
+
 def file_to_file(folder, threads, rounds):
     model, weights = folder / "model", (folder / "f16.gguf").stat().st_size / 2e9
 
@@ -96,8 +108,18 @@ def file_to_file(folder, threads, rounds):
         "without digests": lambda: quantize(False),
     }
     seconds = interleaved(works, rounds, threads)
-    for name, text in (("refq", "file to file"), ("without digests", "file to file, digests left out")):
-        yield Comparison(text, threads, PEER, seconds[name], seconds["llama.cpp"], weights, "Gweights", 5)
+    sizes = (path.stat().st_size for part in ("model", "out") for path in (folder / part).glob("*.safetensors"))
+    limit = weights * threads / (sum(sizes) * digest_seconds())
+    for name, text, most in (("refq", "", limit), ("without digests", ", digests left out", None)):
+        text, theirs = f"file to file{text}", seconds["llama.cpp"]
+        yield Comparison(text, threads, PEER, seconds[name], theirs, weights, "Gweights", 5, most)
+
+
+def digest_seconds():
+    """What SHA-256 takes for a byte."""
+    data = np.zeros(2**24, np.uint8)
+    seconds = interleaved({"sha256": lambda: hashlib.sha256(data)})["sha256"]
+    return float(np.median(seconds)) / data.size
 
 
 def main():
@@ -117,14 +139,15 @@ def main():
             write_gguf(folder / "model", folder / "f16.gguf")
         for threads in options.threads:
             load("fast", threads)  # as the command does: threads, and freed memory that stays
-            comparisons += in_memory(threads, options.rounds)
+            comparisons += [*in_memory(threads, options.rounds), *searches(threads, options.rounds)]
             comparisons += file_to_file(folder, threads, options.rounds)
     leave("quantize-speed", "Quantizing to 4 bits beside llama.cpp", NOTES, comparisons, (PEER,))
 
 
 NOTES = [
     "refq: symmetric, groups of 32, min-max with scales in float32 words; embedding and head are copied.",
-    "llama.cpp: Q4_0, the head in Q6_K. The limit is what one thread's copying allows: 4.6 bytes a weight move.",
+    "llama.cpp: Q4_0, the head in Q6_K. The limit in memory is what copying allows: 4.6 bytes a weight move; that of",
+    "files is SHA-256 of all bytes that are read and written, by hashlib, on so many threads.",
 ]
 
 if __name__ == "__main__":
