@@ -7,7 +7,6 @@ what linear layers read to 8 bits, and its head to 6; refq does what its options
 both, read of an array as large as what a token reads of the weights.
 """
 
-import argparse
 import os
 import pathlib
 import subprocess
@@ -19,7 +18,7 @@ import numba
 import numpy as np
 
 import refq_fast
-from benchmarks.llama_cpp import LlamaCpp, prepare, quiet
+from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.measure import interleaved, ratio
 from benchmarks.report import Comparison, leave
 from refq.jobs.model import operations
@@ -128,11 +127,7 @@ def compile_seconds(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--keep", type=pathlib.Path, help="make the models here and leave them")
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+    options = parser(__doc__, 15).parse_args()
     quiet()
     found = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,7 +6,6 @@ Random weights at 4 bits, 8-bit activations and head. The roof is the bytes that
 as many bytes are read of an array; llama.cpp has the same weights as Q4_0.
 """
 
-import argparse
 import pathlib
 import tempfile
 import time
@@ -16,7 +15,7 @@ import numpy as np
 
 import refq_fast
 from benchmarks.decode import SMALL, Decoder, bandwidth, beside
-from benchmarks.llama_cpp import LlamaCpp, prepare, quiet
+from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.report import RESULTS, Comparison, growth, leave, plotted
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
@@ -82,40 +81,37 @@ def speeds(found, label, theirs=False):
 
 
 def draw_sizes(found, names):
-    counts, curves, roofs = [MODELS[name][0] for name in names], {}, {}
-    for threads in (1, 2):
+    panels = {}
+    for threads in sorted({each.threads for each in found}):
         part = [each for each in found if each.threads == threads]
-        told = f"{threads} thread{'s' * (threads > 1)}"
-        for groups in ("32", "channel"):
-            curves[f"refq, {told}, groups {groups}"] = counts, speeds(part, f"groups {groups}")
-        curves[f"llama.cpp, {told}"] = counts, speeds(part, "groups 32", theirs=True)
-        roofs[f"roof, {told}"] = counts, [each.limit for each in part if each.work.endswith("groups 32")]
-    return growth("Decoding: tokens a second over weights", ("weights", "tokens a second"), curves, roofs)
+        curves = {f"refq, groups {groups}": speeds(part, f"groups {groups}") for groups in ("32", "channel")}
+        curves["llama.cpp"] = speeds(part, "groups 32", theirs=True)
+        roofs = {"roof, groups 32": [each.limit for each in part if each.work.endswith("groups 32")]}
+        panels[f"{threads} thread{'s' * (threads > 1)}"] = curves, roofs
+    sizes = {name: MODELS[name][0] for name in names}
+    return growth("Decoding over the size of the model", ("weights", "tokens a second"), sizes, panels)
 
 
 def draw_contexts(found):
-    places = CONTEXTS[::-1]
-    curves = {f"refq, {kind} cache": (places, speeds(found, f"{kind} cache")) for kind in ("float32", "8-bit")}
-    curves["llama.cpp"] = places, speeds(found, "float32 cache", theirs=True)
-    roofs = {
-        f"roof, {kind} cache": (places, [each.limit for each in found if each.work.endswith(f"{kind} cache")])
-        for kind in ("float32", "8-bit")
-    }
-    return growth("Decoding with 15M weights, one thread", ("position", "tokens a second"), curves, roofs)
+    kinds = [f"{kind} cache" for kind in ("float32", "8-bit")]
+    curves = {f"refq, {kind}": speeds(found, kind) for kind in kinds}
+    curves["llama.cpp"] = speeds(found, kinds[0], theirs=True)
+    roofs = {f"roof, {kind}": [each.limit for each in found if each.work.endswith(kind)] for kind in kinds}
+    sizes = {str(place): place for place in CONTEXTS[::-1]}
+    title = "Decoding over the length of the context, 15M weights"
+    return growth(title, ("position", "tokens a second"), sizes, {"1 thread": (curves, roofs)})
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=pathlib.Path, help="make the models here and leave them")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--largest", choices=MODELS, default="1.1B")
-    options = parser.parse_args()
+    arguments = parser(__doc__, 5)
+    arguments.add_argument("--largest", choices=MODELS, default="1.1B")
+    options = arguments.parse_args()
     quiet()
     names = list(MODELS)[: list(MODELS).index(options.largest) + 1]
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or pathlib.Path(scratch)
-        for threads in (1, 2):
+        for threads in options.threads:
             numba.set_num_threads(threads)
             for each in by_size(folder, names, threads, options.rounds):
                 print(each.work, threads, *(f"{value[-1]:.0f}" for value in (speeds([each], ""), [each.limit])))

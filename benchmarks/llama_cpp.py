@@ -1,7 +1,9 @@
 """llama.cpp as a peer: the same weights in its files, and its low-level interface. Needs `pip install '.[bench]'`."""
 
+import argparse
 import ctypes
 import os
+import pathlib
 
 import gguf
 import llama_cpp
@@ -130,6 +132,15 @@ def prepare(folder, layers, sizes=None):
         llama_quantize(folder / "f16.gguf", folder / "q4_0.gguf", os.cpu_count())
     if not (folder / "refq-4bit").exists():
         quantize_model(folder / "model", folder / "refq-4bit", refq_fast)
+
+
+def parser(text, rounds):
+    """Arguments of a comparison that says so of itself: --threads, --keep and --rounds."""
+    found = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    found.add_argument("--keep", type=pathlib.Path, help="make the models here and leave them")
+    found.add_argument("--rounds", type=int, default=rounds)
+    return found
 
 
 def quiet():

@@ -6,7 +6,6 @@ A model of TinyLlama's width with 4 layers and random weights. llama.cpp quantiz
 refq does where the row says so, and otherwise takes float32 as its definition says.
 """
 
-import argparse
 import functools
 import pathlib
 import tempfile
@@ -14,7 +13,7 @@ import tempfile
 import numba
 
 from benchmarks.decode import Decoder
-from benchmarks.llama_cpp import LlamaCpp, prepare, quiet
+from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 
@@ -35,11 +34,7 @@ def compare(folder, threads, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--keep", type=pathlib.Path, help="make the model here and leave it")
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    options = parser(__doc__, 7).parse_args()
     quiet()
     found = []
     with tempfile.TemporaryDirectory() as scratch:

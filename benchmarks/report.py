@@ -75,32 +75,34 @@ def plotted(path, draw):
     print(f"{path.parent.name}/{path.name}")
 
 
-def growth(title, axes, curves, roofs):
+def growth(title, axes, sizes, panels):
     """A figure of speed over size, both logarithmic, with the limits of the machine drawn in.
 
     Parameters
         title: one line.
         axes: labels of size and speed.
-        curves: label -> (sizes, speeds).
-        roofs: label -> (sizes, speeds), the limits.
+        sizes: label -> size, what is told below.
+        panels: heading -> (curves, roofs), side by side; of both label -> speeds; roofs are the limits.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, NullLocator
+    from matplotlib.ticker import EngFormatter
 
-    figure = Figure((7.5, 4.8), layout="constrained")
+    figure = Figure((2 + 5 * len(panels), 4.8), layout="constrained")
     figure.suptitle(title, fontsize=12)
-    axis = figure.subplots()
-    for colour, (label, (sizes, speeds)) in zip(COLOURS * 9, curves.items(), strict=False):
-        axis.plot(sizes, speeds, "o-", color=colour, label=label, markersize=4)
-    for mark, (label, (sizes, speeds)) in zip(("--", ":", "-.") * 9, roofs.items(), strict=False):
-        axis.plot(sizes, speeds, mark, color="#222222", label=label, linewidth=1)
-    axis.set(xscale="log", yscale="log", xlabel=axes[0], ylabel=axes[1])
-    axis.set_xticks(sorted({size for sizes, _ in curves.values() for size in sizes}))
-    axis.xaxis.set_major_formatter(EngFormatter(places=None, sep=""))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_axisbelow(True)
-    axis.grid(color="#e0e0e0", linewidth=0.8)
-    axis.legend(frameon=False)
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, (heading, (curves, roofs)) in zip(row, panels.items(), strict=True):
+        for mark, (label, speeds) in zip(("--", ":", "-.") * 9, roofs.items(), strict=False):
+            axis.plot(sizes.values(), speeds, mark, color="#222222", label=label, linewidth=1)
+        for colour, (label, speeds) in zip(COLOURS * 9, curves.items(), strict=False):
+            axis.plot(sizes.values(), speeds, "o-", color=colour, label=label, markersize=4)
+        axis.set(xscale="log", yscale="log", xlabel=axes[0], title=heading)
+        axis.set_xticks([*sizes.values()], [*sizes])
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter(EngFormatter(places=0, sep=""))
+        axis.set_axisbelow(True)
+        axis.grid(color="#e0e0e0", linewidth=0.8)
+        axis.legend(frameon=False)
+    row[0].set_ylabel(axes[1])
     return figure
 
 
@@ -143,11 +145,16 @@ def _ratios(title, comparisons):
             shares = (each.amount / statistics.median(s) / each.limit for s in (each.ours, each.theirs))
             for share, look in zip(shares, ({"color": colour}, {"color": colour, "fillstyle": "none"}), strict=True):
                 axes[1].plot([share], [y], "o", markersize=6, **look)
-    names = [f"{each.work}, {each.threads} thread{'s' * (each.threads > 1)}, {each.peer}" for each in comparisons]
+    peers = {each.peer for each in comparisons}
+    names = [f"{each.work}, {each.threads} thread{'s' * (each.threads > 1)}" for each in comparisons]
+    if len(peers) > 1:
+        names = [f"{name}, {each.peer}" for name, each in zip(names, comparisons, strict=True)]
     axes[0].set_yticks(range(len(names)), names)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
     axes[0].axvline(1, color="#666666", linewidth=1)
-    axes[0].set(xscale="log", xlabel="times faster than the peer (stroke: goal)")
+    axes[0].set(
+        xscale="log", xlabel=f"times faster than {peers.pop() if len(peers) == 1 else 'the peer'} (stroke: goal)"
+    )
     ends = [value for each in comparisons for value in (*ratio(each.ours, each.theirs), each.goal or 1)]
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if min(ends) / 2 < t < max(ends) * 2]
     axes[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
