@@ -32,7 +32,7 @@ WIDTH = {1: 1, 2: 2, 3: 4, 4: 4}  # bits of an index in a word
 UNIT = 8 * LANES  # inputs of eight steps: a group is whole units
 TASK = 2**16  # indices of a task, at least
 PART = 8  # units of x that stay in the first-level cache, ROWS rows of them
-FEW = 3  # rows of x up to which each is multiplied by itself
+FEW, MANY = 3, 256  # rows of x up to which each is multiplied by itself, and from which looking up first costs less
 
 
 class Permuted(NamedTuple):
@@ -73,6 +73,8 @@ def permute(packed, codebook, bits, length):
 def product(x, weight):
     """x (rows, in) float32 times the transpose of a Permuted (out, in): (rows, out)."""
     (out, length), bits, *parts = weight
+    if len(x) >= MANY:
+        return decoded.product(x, out, _decoder(weight))
     many, chunk = len(x) > FEW, max(2, TASK // length // 2 * 2)
     rows = np.zeros((-(-len(x) // ROWS) * ROWS if many else len(x), -(-length // UNIT) * UNIT), np.float32)
     rows[: len(x), :length] = x

@@ -28,12 +28,19 @@ def of_reals(w, x, y, first, last):
 @serial
 def of_bytes(codes, scale, zero_point, x, y, first, last):
     """codes: flat int8; scale float32, zero_point any numbers (rows, groups)."""
-    length, groups = len(x), scale.shape[1]
-    size = length // groups
-    whole = size // LANES * LANES
-    for i in range(first, last):
+    size = len(x) // scale.shape[1]
+    if size == 32:  # a constant of the call, so that it gets a loop of its own
+        _of_groups(codes, scale, zero_point, x, y, (first, last), 32)
+    else:
+        _of_groups(codes, scale, zero_point, x, y, (first, last), size)
+
+
+@inlined
+def _of_groups(codes, scale, zero_point, x, y, rows, size):
+    length, whole = len(x), size // LANES * LANES
+    for i in range(*rows):
         total, rest = splat(np.float32(0)), np.float32(0)
-        for group in range(groups):
+        for group in range(scale.shape[1]):
             at, start, z = i * length + group * size, group * size, np.float32(zero_point[i, group])
             lanes = _lanes(codes, at, z, x, start, whole)
             total = fma(lanes, splat(scale[i, group]), total)

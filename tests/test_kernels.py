@@ -94,7 +94,7 @@ def test_permuted_products(bits, out, length, groups, own):
     packed = refq_fast.CodebookWeight(*arguments)
     group = arguments[0].shape[1] * 8 // bits // groups  # the widest that the bytes of a row leave room for
     assert (packed.fast is not None) == (bits < 5 and (groups == 1 or group % permuted.UNIT == 0))
-    for rows in (0, 1, 3, 4, 8, 9, 21):
+    for rows in (0, 1, 3, 4, 8, 9, 21, permuted.MANY):
         x = np.random.default_rng(rows).standard_normal((rows, length)).astype(np.float32)
         y = refq_fast.linear(x, packed)
         assert y.shape == (rows, out)
