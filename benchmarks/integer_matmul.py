@@ -3,9 +3,9 @@
 python -m benchmarks.integer_matmul [--side 4096] [--rounds 15] [--threads 1 2] [--groups 32 128]    (onnx, onnxruntime)
 
 One token: a round multiplies with weights of more than 100 MB in all, so that each comes from memory; the limit is a
-plain sum over 512 MB in the same rounds. Several tokens: one weight; the limit is a loop of nothing but dot products of
+plain sum over 512 MB, fetched ahead. Several tokens: one weight; the limit is a loop of nothing but dot products of
 bytes. MatMulNBits makes codes of 8 bits of x at accuracy level 4, and float32 at level 0. Set no OPENBLAS_CORETYPE.
-llama.cpp is measured by benchmarks.llama_cpp, on whole models.
+llama.cpp is measured by benchmarks.prefill, on whole models. Weights of other widths, and codebooks: weight_kinds.
 """
 
 import argparse
@@ -13,27 +13,28 @@ import statistics
 
 import numba
 import numpy as np
-import onnxruntime
 import threadpoolctl
 from numba import prange
-from onnx import TensorProto, helper, numpy_helper
 
 import refq_fast
+from benchmarks import weight_kinds
+from benchmarks.matmul_nbits import APART, foreign, stored
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
+from refq_fast.interleaved import AHEAD
 from refq_fast.kernel import parallel
 from refq_fast.simd import LANES, load_words, store
 from refq_fast.simd_integers import (
     HAS_DOTS,
     add_dots,
+    prefetch,
     splat_word,
     store_rows,
     zero_integers,
     zero_words,
 )
 
-TOKENS, APART = (16, 128, 512), 100e6  # bytes of weights that one token meets
-PIECES, DOTS, BLOCK = 16, 20_000, (0,) * 16
+TOKENS, PIECES, DOTS, BLOCK = (16, 128, 512), 16, 20_000, (0,) * 16
 
 
 def main():
@@ -52,18 +53,10 @@ def main():
                     weight = stored(options.side, group, symmetric)
                     rows += one_token(weight, threads, options.rounds, told)
                     rows += [row for n in TOKENS for row in tokens(weight, n, threads, options.rounds, told)]
+            rows += weight_kinds.compare(options.side, threads, options.rounds)
     notes = [f"{options.side} inputs and outputs, {'with' if HAS_DOTS else 'without'} dot products of bytes."]
     notes += [f"{name}: {' '.join(f'{value:.3g}' for value in values)}." for name, values in told.items()]
-    leave("integer-matmul", "4-bit products", notes, rows, ("onnxruntime",))
-
-
-def stored(side, group, symmetric):
-    """Arguments of PackedWeight: random codes, float16-exact scales, zero points 0 or random."""
-    random = np.random.default_rng(0)
-    q = random.integers(-8, 8, (side, side), dtype=np.int32)
-    scale = random.uniform(0.01, 0.1, (side, side // group)).astype(np.float16).astype(np.float32)
-    zero_point = random.integers(*((0, 1) if symmetric else (-8, 8)), scale.shape, dtype=np.int32)
-    return refq_fast.pack_codes(q, 4), scale, zero_point, 4
+    leave("integer-matmul", "Low-bit products", notes, rows, ("onnxruntime",))
 
 
 def named(weight):
@@ -77,10 +70,10 @@ def one_token(weight, threads, rounds, told):
     size = weight[0].nbytes + weight[1].nbytes // 2
     copies = range(int(APART // size) + 1)
     packed = [refq_fast.PackedWeight(*weight) for _ in copies]
-    low, high = ([foreign(*weight[:3], level, threads) for _ in copies] for level in (4, 0))
+    low, high = ([foreign(weight, level, threads) for _ in copies] for level in (4, 0))
     big, total = np.ones(2**27, np.uint32), np.zeros((PIECES, LANES), np.uint32)
+    limit = {"limit": lambda: _read(big, total)}  # by itself: it leaves nothing in any cache
     works = {
-        "limit": lambda: _read(big, total),
         "8 bits": lambda: [each.quantized_linear(x, 8) for each in packed],
         "15 bits": lambda: [each.quantized_linear(x, 15) for each in packed],
         "float32": lambda: [each.product(x) for each in packed],
@@ -88,11 +81,11 @@ def one_token(weight, threads, rounds, told):
         "level 0": lambda: [each.run(None, {"x": x})[0] for each in high],
     }
     exact = x.astype(np.float64) @ packed[0].dequantized(x).astype(np.float64).T
-    for name in list(works)[1:]:
+    for name in works:
         error = np.linalg.norm(works[name]()[0] - exact) / np.linalg.norm(exact)
         told.setdefault(f"Relative errors of one token, {name}", []).append(error)
+    limit = big.nbytes * 1e-9 / statistics.median(interleaved(limit, rounds, threads)["limit"])
     seconds = interleaved(works, rounds, threads)
-    limit = big.nbytes * 1e-9 / statistics.median(seconds.pop("limit"))
     told.setdefault(f"GB/s read by {threads} threads", []).append(limit)
     for ours, peer, goal in (("8 bits", "level 4", 1.35), ("15 bits", "level 0", 4.5), ("float32", "level 0", 3)):
         work = f"1 token, {ours}, {named(weight)}"
@@ -104,7 +97,7 @@ def tokens(weight, count, threads, rounds, told):
     """Rows of the table for `count` rows of x: billions of operations a second, two a product."""
     side = len(weight[0])
     x = np.random.default_rng(1).standard_normal((count, side)).astype(np.float32)
-    packed, session = refq_fast.PackedWeight(*weight), foreign(*weight[:3], 4, threads)
+    packed, session = refq_fast.PackedWeight(*weight), foreign(weight, 4, threads)
     real = packed.dequantized(x)
     sums = np.zeros((PIECES, len(BLOCK) * LANES), np.int32)
     works = {
@@ -132,6 +125,8 @@ def _read(x, sums):
     for piece in prange(len(sums)):
         a, b, c, d = zero_words(), zero_words(), zero_words(), zero_words()
         for at in range(piece * share, (piece + 1) * share, 4 * LANES):
+            for line in range(at, at + 4 * LANES, 16):  # a cache line
+                prefetch(x, line + AHEAD)
             a, b = a + load_words(x, at), b + load_words(x, at + LANES)
             c, d = c + load_words(x, at + 2 * LANES), d + load_words(x, at + 3 * LANES)
         store(sums[piece], 0, (a + b) + (c + d))
@@ -144,29 +139,6 @@ def _dots(x, rows, sums):
         for _ in range(DOTS):
             found = add_dots(found, w, x, 0)
         store_rows(sums[piece], 0, LANES, found)
-
-
-def foreign(packed, scale, zero_point, level, threads):
-    """A session of one MatMulNBits on the same weight."""
-    out, groups = scale.shape
-    size = packed.shape[1] * 2 // groups
-    codes = (packed ^ np.uint8(0x88)).reshape(out, groups, -1)  # code + 8
-    constants = {"codes": codes, "scale": scale.reshape(-1)}
-    if zero_point.any():
-        constants["zeros"] = refq_fast.pack_codes(zero_point, 4).reshape(-1) ^ np.uint8(0x88)
-    settings = {"K": groups * size, "N": out, "bits": 4, "block_size": size, "accuracy_level": level}
-    node = helper.make_node("MatMulNBits", ["x", *constants], ["y"], domain="com.microsoft", **settings)
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", width])
-        for name, width in (("x", groups * size), ("y", out))
-    ]
-    arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph([node], "product", ends[:1], ends[1:], arrays)
-    versions = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 if __name__ == "__main__":

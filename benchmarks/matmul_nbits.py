@@ -1,0 +1,42 @@
+"""Random weights of few bits, for refq and for ONNX Runtime's MatMulNBits."""
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+import refq_fast
+
+APART = 100e6  # bytes of weights that one token meets, so that none is in a cache
+
+
+def stored(side, group, symmetric, bits=4):
+    """Arguments of PackedWeight: random codes, float16-exact scales, zero points 0 or random."""
+    random = np.random.default_rng(0)
+    q = random.integers(*refq_fast.integer_range(bits), (side, side), dtype=np.int32, endpoint=True)
+    scale = random.uniform(0.01, 0.1, (side, side // group)).astype(np.float16).astype(np.float32)
+    zero_point = random.integers(*((0, 1) if symmetric else (-8, 8)), scale.shape, dtype=np.int32)
+    return refq_fast.pack_codes(q, bits), scale, zero_point, bits
+
+
+def foreign(weight, level, threads):
+    """A session of one MatMulNBits on the same weight, of 2, 4 or 8 bits; zero points of 4 bits alone."""
+    packed, scale, zero_point, bits = weight
+    out, groups = scale.shape
+    size = packed.shape[1] * 8 // bits // groups
+    codes = (packed ^ np.uint8({2: 0xAA, 4: 0x88, 8: 0x80}[bits])).reshape(out, groups, -1)  # code + 2**(bits - 1)
+    constants = {"codes": codes, "scale": scale.reshape(-1)}
+    if zero_point.any():
+        constants["zeros"] = refq_fast.pack_codes(zero_point, 4).reshape(-1) ^ np.uint8(0x88)
+    settings = {"K": groups * size, "N": out, "bits": bits, "block_size": size, "accuracy_level": level}
+    node = helper.make_node("MatMulNBits", ["x", *constants], ["y"], domain="com.microsoft", **settings)
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", width])
+        for name, width in (("x", groups * size), ("y", out))
+    ]
+    arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], arrays)
+    versions = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
