@@ -1,11 +1,14 @@
 """Twin of refq.solvers.columns: inputs by halves, rows of w side by side, products by BLAS in between."""
 
 import numpy as np
+from numba.extending import overload
 
 from refq import checks
 from refq_fast import blas, threads
 from refq_fast.kernel import serial
 from refq_fast.lanes import FOUR, LANES, spread
+from refq_fast.simd import LANES as SQUARE
+from refq_fast.simd_squares import turn
 from refq_fast.solvers.hessian import LEAF, factored, middle
 
 ROWS = 512  # of w, a task
@@ -89,13 +92,11 @@ def _leaf(inputs, w, sums, factor, grid, found):
     s, z = np.ones(LANES, w.dtype), np.zeros(LANES, w.dtype)
     for top in range(0, len(w), LANES):
         count = min(LANES, len(w) - top)
-        for r in range(count):
-            for j in range(width):
-                v[j, r] = w[top + r, first + j]
+        _turn(w, (top, first), reals, (0, 0), (count, width))
         for j in range(width):
             for r in range(count):
-                gone[j, r] = -v[j, r]
-                v[j, r] -= taken[j, top + r]
+                gone[j, r] = -reals[j, r]
+                v[j, r] = reals[j, r] - taken[j, top + r]
         for start in range(0, width, FOUR):
             stop = min(start + FOUR, width)
             for k in range(start, stop):
@@ -104,13 +105,13 @@ def _leaf(inputs, w, sums, factor, grid, found):
                     s[r], z[r] = scale[group[first + k], top + r], zero[group[first + k], top + r]
                 _round(v[k], gone[k], (s, z, qmin, qmax), codes[k], reals[k])
             spread(v, stop, width, gone, start, stop, triangle)
+        _turn(codes, (0, 0), q, (top, first), (width, count))
+        _turn(reals, (0, 0), w_hat, (top, first), (width, count))
         for j in range(width):
             for r in range(count):
                 moved[first + j, top + r] = gone[j, r]
-                v[j, r] *= root[first + j]
-        _flip(codes, q, top, first, count)
-        _flip(reals, w_hat, top, first, count)
-        _flip(v, error, top, first, count)
+                reals[j, r] = s.dtype.type(v[j, r] * root[first + j])
+        _turn(reals, (0, 0), error, (top, first), (width, count))
 
 
 @serial
@@ -124,9 +125,29 @@ def _round(v, moved, grid, q, w_hat):
         v[r] -= w_hat[r]
 
 
+def _turn(x, at, y, to, shape):
+    """y[to:] = x[at:][:shape] turned, of two contiguous matrices of one dtype."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(_turn)
+def _by_width(x, at, y, to, shape):
+    return _turn_squares if x.dtype.bitwidth == 32 else lambda x, at, y, to, shape: _turn_numbers(x, at, y, to, shape)
+
+
+def _turn_squares(x, at, y, to, shape):
+    rows, columns = shape[0] - shape[0] % SQUARE, shape[1] - shape[1] % SQUARE
+    flat, turned, step, stride = x.reshape(-1).view(np.float32), y.reshape(-1).view(np.float32), x.shape[1], y.shape[1]
+    for i in range(0, rows, SQUARE):
+        for j in range(0, columns, SQUARE):
+            start, place = (at[0] + i) * step + at[1] + j, (to[0] + j) * stride + to[1] + i
+            turn(flat, start, step, turned, place, stride)
+    _turn_numbers(x, (at[0] + rows, at[1]), y, (to[0], to[1] + rows), (shape[0] - rows, shape[1]))
+    _turn_numbers(x, (at[0], at[1] + columns), y, (to[0] + columns, to[1]), (rows, shape[1] - columns))
+
+
 @serial
-def _flip(x, y, top, left, rows):
-    """y[top:, left:] = x turned, as many rows."""
-    for r in range(rows):
-        for j in range(len(x)):
-            y[top + r, left + j] = x[j, r]
+def _turn_numbers(x, at, y, to, shape):
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            y[to[0] + j, to[1] + i] = x[at[0] + i, at[1] + j]
