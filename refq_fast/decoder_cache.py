@@ -10,16 +10,13 @@ What no position holds yet is 0.
 """
 
 import numpy as np
-from numba import prange
 
 from refq_fast.exponential import decay
-from refq_fast.kernel import inlined, parallel, serial
+from refq_fast.kernel import inlined, serial
 from refq_fast.one_row import SMALLEST
 from refq_fast.simd import LANES, fma, load_floats, maximum, splat, store
 from refq_fast.simd_tables import across
 from refq_fast.tokens import fitted
-
-SHARED = 2**17  # numbers of keys below which starting threads costs more than they save
 
 
 @serial
@@ -58,33 +55,17 @@ def _on_grid(x, at, count, cache):
 
 
 @serial
-def attend(q, shape, count, cache, y):
-    """y (heads * d) = attention of queries (heads * wide), which bring 1 / sqrt(d), to the first `count` positions.
+def attend(q, shape, count, cache, layer, head, y):
+    """y (heads * d) of a head of keys = attention of its queries to the first `count` positions of a layer.
 
-    shape: queries of a head of keys, d, wide, and positions there is room for.  All arrays are flat: an array that is
-    cut out of another would cost more than what is done with it.
+    q: (heads * wide), which bring 1 / sqrt(d).  shape: queries of a head of keys, and d.  cache: with an axis of layers
+    in front.  All is read as flat arrays: one that is cut out of another would cost more than what is done with it.
     """
-    keys, values, key_scales, value_scales = cache
-    flat = keys.reshape(-1), values.reshape(-1), key_scales.reshape(-1), value_scales.reshape(-1)
-    if count * len(keys) * shape[2] < SHARED:
-        for head in range(len(keys)):
-            _attend(q, shape, count, flat, head, y)
-    else:
-        _share(q, shape, count, flat, len(keys), y)
-
-
-@parallel
-def _share(q, shape, count, flat, heads, y):
-    for head in prange(heads):
-        _attend(q, shape, count, flat, np.int64(head), y)
-
-
-@serial
-def _attend(q, shape, count, flat, head, y):
-    """All queries of one head of keys and values."""
-    (R, d, wide, capacity), (keys, values, key_scales, value_scales) = shape, flat
-    end, rows, scales = (count + LANES - 1) // LANES * LANES, head * capacity * wide, head * capacity
-    scores, mixed = np.empty(R * end, np.float32), np.empty(wide, np.float32)
+    (R, d), (_, K, capacity, wide) = shape, cache[1].shape
+    keys, values = cache[0].reshape(-1), cache[1].reshape(-1)
+    key_scales, value_scales = cache[2].reshape(-1), cache[3].reshape(-1)
+    end, scales = (count + LANES - 1) // LANES * LANES, (layer * K + head) * capacity
+    rows, scores, mixed = scales * wide, np.empty(R * end, np.float32), np.empty(wide, np.float32)
     for at in range(0, end, LANES):
         scale = load_floats(key_scales, scales + at)
         for r in range(R):

@@ -12,10 +12,10 @@ With INPUT_BITS x is first put on its own grid, as token_quantize does it.
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, prange, types
+from numba import carray, types
 from numba.extending import intrinsic
 
-from refq_fast.kernel import parallel, serial
+from refq_fast.kernel import serial
 from refq_fast.one_row import SMALLEST, of_codes, of_floats, to_codes, turn_row
 from refq_fast.simd import LANES
 from refq_fast.stored_rows import of_bytes, of_reals
@@ -25,37 +25,29 @@ REAL, BYTES, TILES, CODES = range(4)
 COLUMNS = ("kind", "slot", "out", "length", "width", "groups", "bits", "input_bits", "half", "zeros")
 COLUMNS += ("codes", "scale", "zero_point", "bias", "place")
 KIND, SLOT, OUT, LENGTH, WIDTH, GROUPS, BITS, INPUT_BITS, HALF, ZEROS, WEIGHT, SCALE, ZERO, BIAS, PLACE = range(15)
-SHARED = 2**18  # codes below which starting threads costs more than they save
-PIECES = 16  # of a product for the threads to share
 
 
 @serial
-def products(table, biases, x, room, y):
-    """y[place:][:out] = x times the transpose of each weight of a table, plus its bias; whole tiles of y are written.
+def prepare(table, x, room):
+    """Make of x what the weights of a table need, a row of the room for each slot; gives their tiles and their codes.
 
-    room: floats, words, sums, steps and zeros: what the weights need of x, a row for each slot.
+    room: floats, words, sums, steps and zeros.
     """
-    tiles, work = 0, 0
+    tiles, codes = 0, 0
     for w in range(len(table)):
         if w == 0 or table[w, SLOT] > table[w - 1, SLOT]:
             _prepare(table[w], x, room)
         tiles += _tiles(table[w])
-        work += table[w, OUT] * table[w, LENGTH]
-    if work < SHARED:
-        _multiply_all(table, biases, room, y, tiles - tiles, tiles)  # 0 would be a type of its own: compiled twice
-    else:
-        _share(table, biases, room, y, tiles)
-
-
-@parallel
-def _share(table, biases, room, y, tiles):
-    for piece in prange(PIECES):
-        _multiply_all(table, biases, room, y, tiles * piece // PIECES, tiles * (piece + 1) // PIECES)
+        codes += table[w, OUT] * table[w, LENGTH]
+    return tiles, codes
 
 
 @serial
-def _multiply_all(table, biases, room, y, first, last):
-    """Tiles first..last-1 of all weights, counted through."""
+def multiply(table, biases, room, y, first, last):
+    """y[place:][:out] = x, as prepared, times the transpose of each weight, plus its bias.
+
+    Of tiles first..last-1 of all weights, counted through; whole tiles of y are written.
+    """
     for w in range(len(table)):
         count = _tiles(table[w])
         if first < count and last > 0:
@@ -77,8 +69,7 @@ def _prepare(row, x, room):
     if row[KIND] == CODES:
         limbs, count = _limbs(row), row[WIDTH] // 4
         places = words[slot, : limbs * count].reshape(limbs, count)
-        step, zeros[slot] = to_codes(x, bits, False, places, sums[slot, : row[GROUPS]])
-        steps[slot] = step + _nothing(x)
+        steps[slot], zeros[slot] = to_codes(x, bits, False, places, sums[slot, : row[GROUPS]])
         return
     real[: len(x)] = x
     if bits:

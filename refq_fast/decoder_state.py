@@ -1,14 +1,17 @@
 """A LLaMA in the arrays of `decoder_step`, and the keys and values of what it has read."""
 
+import numba
 import numpy as np
 
 from refq_fast.decoder_cache import put_all
-from refq_fast.decoder_products import OUT
-from refq_fast.decoder_step import step
-from refq_fast.decoder_table import whole
+from refq_fast.decoder_crew import SIZE, THREADS
+from refq_fast.decoder_products import LENGTH, OUT
+from refq_fast.decoder_step import step, together
+from refq_fast.decoder_table import room_of, whole
 from refq_fast.simd import LANES
 
 NORMS = "input_layernorm", "post_attention_layernorm"
+ALONE = 2**21  # codes of all weights below which calling threads together costs more than they save
 FIRST = 256  # positions that there is room for at first; then twice as many, again and again
 
 
@@ -29,14 +32,20 @@ class State:
         norms = np.stack([params[f"model.{name}.weight"] for name in (*names, "norm")])
         self.weights = np.ascontiguousarray(params["model.embed_tokens.weight"]), norms, table.biases
         self.eps, self.out = np.float32(config["rms_norm_eps"]), int(table.rows[-1, OUT])
+        self.few = (table.rows[:, OUT] * table.rows[:, LENGTH]).sum() < ALONE
+        heads = table.rows[0, OUT] // self.shape[2] if self.shape[0] else 0
+        self.room, lengths = room_of(table.sizes), (heads * whole(self.shape[2]), table.sizes[3], table.sizes[1])
+        self.rows, self.crew = tuple(np.zeros(n, np.float32) for n in lengths), np.zeros(SIZE, np.int64)
         self.cache, self.angles = self._cache(0), np.empty((0, 2, len(frequencies)), np.float32)
 
     def feed(self, token):
         """Logits (V,) after one more token."""
         self._make_room(self.length + 1)
-        rows, _, sizes, _ = self.table
-        y = np.empty(whole(self.out), np.float32)
-        step(token, self.length, self.eps, self.weights, rows, sizes, self.angles[self.length], self.cache, y)
+        y, threads = np.empty(whole(self.out), np.float32), 1 if self.few else numba.get_num_threads()
+        self.crew[:], self.crew[THREADS] = 0, threads
+        at, rows, angles = (token, self.length), (*self.rows, y), self.angles[self.length]
+        run = step if threads == 1 else together
+        run(at, self.eps, self.weights, self.table.rows, self.room, rows, angles, self.cache, self.crew)
         self.length += 1
         return y[: self.out]
 

@@ -1,51 +1,111 @@
 """One token through a whole LLaMA, compiled: no Python between its operations."""
 
 import numpy as np
+from numba import prange
 
 from refq_fast.decoder_cache import attend, put
-from refq_fast.decoder_products import OUT, PLACE, products
+from refq_fast.decoder_crew import JOB, PIECES, THREADS, borrowed, dismiss, finish, leads, left, offer, over, take, wait
+from refq_fast.decoder_products import OUT, PLACE, multiply, prepare
 from refq_fast.exponential import decay
-from refq_fast.kernel import serial
+from refq_fast.kernel import parallel, serial
 from refq_fast.simd import LANES, load_floats, maximum, splat, store, where
 from refq_fast.sums import dot
 
 LAYER = 7  # rows of the table: q, k, v, o, gate, up, down
+MOST, CODES, NUMBERS = 16, 2**17, 2**15  # pieces of a job; codes of a weight and numbers of keys that a piece has
+
+
+@parallel
+def together(at, eps, weights, table, room, rows, angles, cache, crew):
+    """`step`, by as many threads as the crew says."""
+    for _ in prange(crew[THREADS]):
+        step(at, eps, weights, table, room, rows, angles, cache, crew)
 
 
 @serial
-def step(token, position, eps, weights, table, sizes, angles, cache, y):
-    """y = logits after `token`, which stands at `position`; its keys and values join the cache.
+def step(at, eps, weights, table, room, rows, angles, cache, crew):
+    """Logits after a token that stands at a position: at = (token, position); its keys and values join the cache.
 
-    weights: embedding (V, D), norms (2 layers + 1, D), biases.  table, sizes: of a decoder_table.Table.
-    angles (2, d / 2): cosines and sines.  cache: as decoder_cache has it, with an axis of layers in front.
+    weights: embedding (V, D), norms (2 layers + 1, D), biases.  table: of a decoder_table.Table.  room: as `prepare`
+    takes it.  rows: queries, results of products, their inputs, and logits.  angles (2, d / 2): cosines and sines.
+    cache: as decoder_cache has it, with an axis of layers in front.  crew: zeros, but for the threads that call this.
     """
-    embedding, norms, biases = weights
-    layers, room = len(norms) // 2, _room(sizes)
+    work, crew = borrowed((table, weights[2], room, rows, cache)), borrowed(crew)
+    if leads(crew):
+        _lead(at, eps, borrowed(weights), borrowed(angles), work, crew)
+        dismiss(crew)
+    idle = 0
+    while not over(crew):
+        idle = _help(crew, work, idle)
+
+
+@serial
+def _lead(at, eps, weights, angles, work, crew):
+    (token, position), (embedding, norms, _) = at, weights
+    table, _, _, (_, found, mixed, _), _ = work
     x, h = embedding[token].copy(), np.empty(embedding.shape[1], np.float32)
-    found, mixed = np.zeros(sizes[3], np.float32), np.empty(sizes[1], np.float32)
-    for layer in range(layers):
-        rows = table[layer * LAYER : (layer + 1) * LAYER]
+    for layer in range(len(norms) // 2):
+        first = layer * LAYER
         _norm(x, norms[2 * layer], eps, h)
-        products(rows[:3], biases, h, room, found)
-        now = cache[0][layer], cache[1][layer], cache[2][layer], cache[3][layer]
-        _attention(found, rows, position, angles, now, mixed)
-        products(rows[3:4], biases, mixed, room, found)
+        _products(first, first + 3, h, work, crew)
+        _attention(layer, position, angles, work, crew)
+        _products(first + 3, first + 4, mixed, work, crew)
         _add(x, found)
         _norm(x, norms[2 * layer + 1], eps, h)
-        products(rows[4:6], biases, h, room, found)
-        _swiglu(found, found[rows[5, PLACE] :], rows[4, OUT], mixed)
-        products(rows[6:], biases, mixed, room, found)
+        _products(first + 4, first + 6, h, work, crew)
+        _swiglu(found, found[table[first + 5, PLACE] :], table[first + 4, OUT], mixed)
+        _products(first + 6, first + 7, mixed, work, crew)
         _add(x, found)
-    _norm(x, norms[2 * layers], eps, h)
-    products(table[layers * LAYER :], biases, h, room, y)
+    _norm(x, norms[-1], eps, h)
+    _products(len(table) - 1, len(table), h, work, crew)
 
 
 @serial
-def _room(sizes):
-    """What `products` makes of an input: floats, words, sums, steps and zeros, a row for each slot."""
-    slots, width, groups, _ = sizes
-    floats, words = np.empty((slots, width), np.float32), np.empty((slots, width // 2), np.int32)
-    return floats, words, np.empty((slots, groups), np.int32), np.empty(slots, np.float32), np.empty(slots, np.int32)
+def _products(first, last, x, work, crew):
+    """Of rows first..last-1 of the table."""
+    tiles, codes = prepare(work[0][first:last], x, work[2])
+    _share((first, last, tiles), 1 + codes // CODES, work, crew)
+
+
+@serial
+def _share(job, pieces, work, crew):
+    """A job, with all who help."""
+    crew[JOB], crew[JOB + 1], crew[JOB + 2] = job
+    if pieces == 1 or crew[THREADS] == 1:
+        crew[PIECES] = 1
+        _do(crew, 0, work)
+    else:
+        offer(crew, min(pieces, MOST))
+        idle = 0
+        while left(crew):
+            idle = _help(crew, work, idle)
+
+
+@serial
+def _help(crew, work, idle):
+    """Do a piece, if there is one; gives how often in a row there was none."""
+    piece = take(crew)
+    if piece < 0:
+        wait(idle)
+        return idle + 1
+    _do(crew, piece, work)
+    finish(crew)
+    return 0
+
+
+@serial
+def _do(crew, piece, work):
+    """A piece of products, by rows of the table and their tiles; or of attention: layer, positions, 0."""
+    (table, biases, room, (q, found, mixed, y), cache), pieces = work, crew[PIECES]
+    first, last, tiles = crew[JOB], crew[JOB + 1], crew[JOB + 2]
+    if tiles:
+        y = y if last == len(table) else found
+        multiply(table[first:last], biases, room, y, tiles * piece // pieces, tiles * (piece + 1) // pieces)
+    else:
+        K, rows = cache[1].shape[1], table[first * LAYER :]
+        shape = rows[0, OUT] // rows[1, OUT], rows[1, OUT] // K
+        for head in range(K * piece // pieces, K * (piece + 1) // pieces):
+            attend(q, shape, last, cache, first, head, mixed)
 
 
 @serial
@@ -62,17 +122,19 @@ def _add(x, y):
 
 
 @serial
-def _attention(found, rows, position, angles, cache, y):
-    """From q, k and v side by side in `found` to y, head after head."""
-    K, capacity, wide = cache[1].shape
-    R, d = rows[0, OUT] // rows[1, OUT], rows[1, OUT] // K
-    q, k, first = np.zeros(K * R * wide, np.float32), np.empty(K * d, np.float32), rows[2, PLACE]
-    for head in range(K * R):
+def _attention(layer, position, angles, work, crew):
+    """From q, k and v side by side to what o_proj reads, head after head."""
+    table, _, _, (q, found, _, _), cache = work
+    rows, (_, K, _, wide) = table[layer * LAYER :], cache[1].shape
+    d, k, first = rows[1, OUT] // K, np.empty(rows[1, OUT], np.float32), rows[2, PLACE]
+    for head in range(rows[0, OUT] // d):
         _rotate(found, head * d, angles, np.float32(d**-0.5), q, head * wide)
     for head in range(K):
         _rotate(found, rows[1, PLACE] + head * d, angles, np.float32(1), k, head * d)
-    put(k, found[first : first + K * d], position, cache)
-    attend(q, (R, d, wide, capacity), position + 1, cache, y)
+    now = cache[0][layer], cache[1][layer], cache[2][layer], cache[3][layer]
+    put(k, found[first : first + K * d], position, now)
+    pieces = min(K, 1 + (position + 1) * K * wide // NUMBERS)
+    _share((layer, position + 1, 0), pieces, work, crew)
 
 
 @serial

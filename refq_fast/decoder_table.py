@@ -60,6 +60,13 @@ def table_of(params, config, head):
     return Table(np.array([[row[key] for key in COLUMNS] for row in rows]), np.concatenate(biases), sizes, held)
 
 
+def room_of(sizes):
+    """What `prepare` makes of an input: floats, words, sums, steps and zeros, a row for each slot."""
+    slots, width, groups, _ = sizes
+    floats, words = np.empty((slots, width), np.float32), np.empty((slots, width // 2), np.int32)
+    return floats, words, np.empty((slots, groups), np.int32), np.empty(slots, np.float32), np.empty(slots, np.int32)
+
+
 def whole(width):
     """A width in whole vectors."""
     return -(-width // LANES) * LANES

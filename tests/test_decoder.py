@@ -1,5 +1,7 @@
 """The decoder with its cache inside: the logits of the whole forward pass, whatever its weights are."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numba
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ import refq_fast
 from refq.errors import GridError, ShapeError
 from refq.jobs.model import operations
 from refq.training.activations import QuantizedInput
-from refq_fast.decoder_products import products
-from refq_fast.decoder_step import _room
-from refq_fast.decoder_table import table_of
+from refq_fast import decoder_state
+from refq_fast.decoder_crew import THREADS
+from refq_fast.decoder_products import multiply, prepare
+from refq_fast.decoder_step import step
+from refq_fast.decoder_table import room_of, table_of
 from tests.laws.models import SCALING, seeded_model, wide
 from tests.laws.operations import UNIT
 from tests.support import both
@@ -92,7 +96,9 @@ def test_products_with_inputs_on_a_grid(grid, activations):
     config = {"num_hidden_layers": 0, "num_attention_heads": 1, "head_dim": 2}
     table = table_of(params, config, "head")
     y = np.empty(48, np.float32)
-    products(table.rows, table.biases, x, _room(table.sizes), y)
+    room = room_of(table.sizes)
+    tiles, _ = prepare(table.rows, x, room)
+    multiply(table.rows, table.biases, room, y, 0, tiles)
     expected = refq.quantized_linear(x[None], *stored, activations)[0]
     assert np.abs(y[:37] - expected).max() <= 100 * UNIT * (np.abs(real) @ np.abs(x)).max()
     assert activations == 16 or (y[:37] == expected).all()
@@ -139,10 +145,16 @@ def test_room_grows(monkeypatch):
         assert near(logits, expected)
 
 
-def test_the_number_of_threads_changes_no_bit():
+def shared(monkeypatch):
+    """A model whose products and attention are cut into pieces, some tokens, and threads that are called for them."""
+    monkeypatch.setattr(decoder_state, "ALONE", 0)
     sizes = {"K": 16, "R": 1, "d": 32, "D": 512, "F": 512, "V": 1024, "layers": 1}
     params, _, config = packed_model(refq_fast, 4, 32, True, **sizes)
-    tokens = np.random.default_rng(3).integers(0, 1024, 261)
+    return params, config, np.random.default_rng(3).integers(0, 1024, 261)
+
+
+def test_the_number_of_threads_changes_no_bit(monkeypatch):
+    params, config, tokens = shared(monkeypatch)
     threads, found = numba.get_num_threads(), []
     for count in {1, threads}:
         try:
@@ -151,6 +163,23 @@ def test_the_number_of_threads_changes_no_bit():
         finally:
             numba.set_num_threads(threads)
     np.testing.assert_array_equal(found[0], found[-1])
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_a_token_waits_for_nobody_who_has_not_come(monkeypatch, at_once):
+    """Threads of its own kind, more than cores: all at once; or one after the other, so that the first is alone."""
+    params, config, tokens = shared(monkeypatch)
+    decoder, logits = fed(refq_fast, params, config, tokens, [258, 1])
+    state = decoder.state
+    at, y = (int(tokens[258]), 258), np.empty(1024, np.float32)
+    given = state.eps, state.weights, state.table.rows, state.room, (*state.rows, y), state.angles[258], state.cache
+    for _ in range(20):
+        state.crew[:], y[:] = 0, 0
+        state.crew[THREADS] = 5
+        with ThreadPoolExecutor(at_once) as pool:
+            for done in [pool.submit(step, at, *given, state.crew) for _ in range(5)]:
+                done.result(timeout=60)
+        np.testing.assert_array_equal(y, logits[-1])
 
 
 def test_what_is_not_compiled_takes_the_page():
