@@ -98,11 +98,18 @@ def sample(logits, temperature, top_p, random):
         return int(np.argmax(logits))
     with np.errstate(over="ignore"):  # a tiny temperature: -infinity is what is meant
         p = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
-    order = np.argsort(-p, kind="stable")
+    share = random.random()
+    needed = (top_p if top_p < 1 else share) * p.sum()
+    for least in (2.0**-4, 2.0**-8, 2.0**-16, 0.0):  # of the largest, which is 1: few are worth sorting
+        likely = np.flatnonzero(p >= least)
+        if p[likely].sum() > needed:
+            break
+    order = likely[np.argsort(-p[likely], kind="stable")]
     total = np.cumsum(p[order])
-    kept = int(np.searchsorted(total, top_p * total[-1])) + 1
-    drawn = np.searchsorted(total[:kept], random.random() * total[kept - 1], side="right")
-    return int(order[min(drawn, kept - 1)])
+    if top_p < 1:
+        total = total[: np.searchsorted(total, needed) + 1]
+        needed = share * total[-1]
+    return int(order[min(np.searchsorted(total, needed, side="right"), len(total) - 1)])
 
 
 def sample_rows(logits, temperature, top_p, uniform):
