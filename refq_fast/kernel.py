@@ -9,9 +9,11 @@ from numba.core import event
 
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-# and its threads sleep while they wait: spinning ones stall each loop by 8 milliseconds where another program is busy
-# (on a machine of one's own OMP_WAIT_POLICY=ACTIVE starts them sooner)
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# and its threads wait awake for 0.1 milliseconds, about as far as loops are apart, then sleep: to wake them costs 50
+# microseconds a loop. Where another program has one of two cores, waiting longer would stall each loop for as long
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 # a kernel may call kernels of its own file and of the files directly in this folder: their state is part of its cache
 _SHARED = [
