@@ -75,6 +75,8 @@ def first_wrong(name, x, good):
 
 def broadcasts(name, value, shape):
     """`value` must broadcast to `shape` without changing it."""
+    if np.shape(value) in ((), tuple(shape)):
+        return value
     try:
         fits = np.broadcast_shapes(np.shape(value), shape) == tuple(shape)
     except ValueError:

@@ -66,9 +66,8 @@ def as_rows(x, scale, zero_point):
     """x as (rows, columns) with one scale and one zero point a row, as cheaply as their shapes allow."""
     scale, zero_point = np.asarray(scale), np.asarray(zero_point)
     if scale.size == 1 and zero_point.size == 1:
-        shape, outer = (1, x.size), (1,)
-        scale, zero_point = scale.reshape(1), zero_point.reshape(1)
-    elif x.ndim and scale.shape[-1:] in ((), (1,)) and zero_point.shape[-1:] in ((), (1,)):
+        return np.ascontiguousarray(x).reshape(1, x.size), scale.reshape(1), zero_point.reshape(1).astype(x.dtype)
+    if x.ndim and scale.shape[-1:] in ((), (1,)) and zero_point.shape[-1:] in ((), (1,)):
         outer = (*x.shape[:-1], 1)
         shape = (x.size // max(x.shape[-1], 1), x.shape[-1])
     else:
