@@ -36,9 +36,10 @@ def test_entries_at_scale_one(engine, arguments):
 @both
 @given(arguments())
 def test_a_power_of_two_is_exact(engine, arguments):
-    x = engine.codebook_dequantize(**arguments)
+    x = engine.codebook_dequantize(**arguments) * np.float32(0.25)
     arguments["scale"] = arguments["scale"] * np.float32(0.25)
-    np.testing.assert_array_equal(engine.codebook_dequantize(**arguments), x * np.float32(0.25))
+    normal = np.abs(x) >= np.finfo(np.float32).tiny  # what is subnormal was rounded once more
+    np.testing.assert_array_equal(engine.codebook_dequantize(**arguments)[normal], x[normal])
 
 
 @both
