@@ -12,19 +12,16 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 import numba
-import numpy as np
 
 import refq_fast
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.measure import interleaved, ratio
+from benchmarks.reading import bandwidth
 from benchmarks.report import Comparison, leave
 from refq.jobs.model import operations
 from refq.jobs.running import open_model
-from refq_fast import threads as pool
-from refq_fast.sums import total
 
 SMALL = {"hidden_size": 288, "intermediate_size": 768, "num_attention_heads": 6, "num_key_value_heads": 6}
 SMALL |= {"tie_word_embeddings": True}
@@ -81,19 +78,6 @@ class Decoder:
         """Bytes of keys, values and their scales, of so many positions."""
         state = self.decoder.state
         return sum(part.nbytes for part in state.cache) * positions // len(state.angles)
-
-
-def bandwidth(size, threads):
-    """Bytes a second that kernels read of an array of so many bytes."""
-    array = np.ones(size // 4, np.float32)
-    cuts = pool.cuts(len(array), 8)
-    clock = time.process_time if threads == 1 else time.perf_counter
-    seconds = []
-    for _ in range(30):
-        start = clock()
-        pool.each(lambda cut: total(array[cut]), cuts)
-        seconds.append(clock() - start)
-    return size / np.median(seconds)
 
 
 def beside(ours, peer, position, count, rounds, threads):

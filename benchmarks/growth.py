@@ -14,8 +14,9 @@ import numba
 import numpy as np
 
 import refq_fast
-from benchmarks.decode import SMALL, Decoder, bandwidth, beside
+from benchmarks.decode import SMALL, Decoder, beside
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
+from benchmarks.reading import bandwidth
 from benchmarks.report import RESULTS, Comparison, growth, leave, plotted
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model

@@ -20,18 +20,16 @@ import refq_fast
 from benchmarks import weight_kinds
 from benchmarks.matmul_nbits import APART, foreign, stored
 from benchmarks.measure import interleaved
+from benchmarks.reading import bandwidth
 from benchmarks.report import Comparison, leave
-from refq_fast.interleaved import AHEAD
 from refq_fast.kernel import parallel
-from refq_fast.simd import LANES, load_words, store
+from refq_fast.simd import LANES
 from refq_fast.simd_integers import (
     HAS_DOTS,
     add_dots,
-    prefetch,
     splat_word,
     store_rows,
     zero_integers,
-    zero_words,
 )
 
 TOKENS, PIECES, DOTS, BLOCK = (16, 128, 512), 16, 20_000, (0,) * 16
@@ -68,23 +66,21 @@ def one_token(weight, threads, rounds, told):
     """Rows of the table for one row of x: bytes of weights a second."""
     x = np.random.default_rng(1).standard_normal((1, len(weight[0]))).astype(np.float32)
     size = weight[0].nbytes + weight[1].nbytes // 2
-    copies = range(int(APART // size) + 1)
-    packed = [refq_fast.PackedWeight(*weight) for _ in copies]
-    low, high = ([foreign(weight, level, threads) for _ in copies] for level in (4, 0))
-    big, total = np.ones(2**27, np.uint32), np.zeros((PIECES, LANES), np.uint32)
-    limit = {"limit": lambda: _read(big, total)}  # by itself: it leaves nothing in any cache
+    copies = int(APART // size) + 1
+    packed = [refq_fast.PackedWeight(*weight) for _ in range(copies)]
+    low, high = (foreign(weight, level, threads, copies) for level in (4, 0))
     works = {
         "8 bits": lambda: [each.quantized_linear(x, 8) for each in packed],
         "15 bits": lambda: [each.quantized_linear(x, 15) for each in packed],
         "float32": lambda: [each.product(x) for each in packed],
-        "level 4": lambda: [each.run(None, {"x": x})[0] for each in low],
-        "level 0": lambda: [each.run(None, {"x": x})[0] for each in high],
+        "level 4": lambda: low(x),
+        "level 0": lambda: high(x),
     }
     exact = x.astype(np.float64) @ packed[0].dequantized(x).astype(np.float64).T
     for name in works:
         error = np.linalg.norm(works[name]()[0] - exact) / np.linalg.norm(exact)
         told.setdefault(f"Relative errors of one token, {name}", []).append(error)
-    limit = big.nbytes * 1e-9 / statistics.median(interleaved(limit, rounds, threads)["limit"])
+    limit = 1e-9 * bandwidth(2**29, threads, rounds)
     seconds = interleaved(works, rounds, threads)
     told.setdefault(f"GB/s read by {threads} threads", []).append(limit)
     for ours, peer, goal in (("8 bits", "level 4", 1.35), ("15 bits", "level 0", 4.5), ("float32", "level 0", 3)):
@@ -105,7 +101,7 @@ def tokens(weight, count, threads, rounds, told):
         "8 bits": lambda: packed.quantized_linear(x, 8),
         "15 bits": lambda: packed.quantized_linear(x, 15),
         "float32": lambda: packed.product(x),
-        "ONNX level 4": lambda: session.run(None, {"x": x})[0],
+        "ONNX level 4": lambda: session(x),
         "sgemm": lambda: x @ real.T,
     }
     seconds = interleaved(works, rounds, threads)
@@ -116,20 +112,6 @@ def tokens(weight, count, threads, rounds, told):
     for ours, against, wanted in (("8 bits", peer, goal), ("15 bits", "sgemm", None), ("float32", "sgemm", None)):
         work, amount = f"{count} tokens, {ours}, {named(weight)}", 2e-9 * count * side**2
         yield Comparison(work, threads, against, seconds[ours], seconds[against], amount, "GOP", wanted, limit)
-
-
-@parallel
-def _read(x, sums):
-    """A sum over x, PIECES of it at once."""
-    share = len(x) // len(sums)
-    for piece in prange(len(sums)):
-        a, b, c, d = zero_words(), zero_words(), zero_words(), zero_words()
-        for at in range(piece * share, (piece + 1) * share, 4 * LANES):
-            for line in range(at, at + 4 * LANES, 16):  # a cache line
-                prefetch(x, line + AHEAD)
-            a, b = a + load_words(x, at), b + load_words(x, at + LANES)
-            c, d = c + load_words(x, at + 2 * LANES), d + load_words(x, at + 3 * LANES)
-        store(sums[piece], 0, (a + b) + (c + d))
 
 
 @parallel

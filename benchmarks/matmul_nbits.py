@@ -18,8 +18,12 @@ def stored(side, group, symmetric, bits=4):
     return refq_fast.pack_codes(q, bits), scale, zero_point, bits
 
 
-def foreign(weight, level, threads):
-    """A session of one MatMulNBits on the same weight, of 2, 4 or 8 bits; zero points of 4 bits alone."""
+def foreign(weight, level, threads, copies=1):
+    """A function of x: its products with so many copies of a weight, each by a MatMulNBits of one session.
+
+    The weight has 2, 4 or 8 bits; zero points only with 4. Between two calls no thread of the session is awake, which
+    would hinder whoever is measured next; between two products of a call they stay so.
+    """
     packed, scale, zero_point, bits = weight
     out, groups = scale.shape
     size = packed.shape[1] * 8 // bits // groups
@@ -28,15 +32,24 @@ def foreign(weight, level, threads):
     if zero_point.any():
         constants["zeros"] = refq_fast.pack_codes(zero_point, 4).reshape(-1) ^ np.uint8(0x88)
     settings = {"K": groups * size, "N": out, "bits": bits, "block_size": size, "accuracy_level": level}
-    node = helper.make_node("MatMulNBits", ["x", *constants], ["y"], domain="com.microsoft", **settings)
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", width])
-        for name, width in (("x", groups * size), ("y", out))
-    ]
-    arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph([node], "product", ends[:1], ends[1:], arrays)
+    nodes, arrays, ends = [], [], [_end("x", groups * size)]
+    for copy in range(copies):
+        names = [f"{name}{copy}" for name in constants]
+        arrays += [
+            numpy_helper.from_array(np.roll(array, copy, axis=0), name)  # no two are equal, which would be made one
+            for name, array in zip(names, constants.values(), strict=True)
+        ]
+        nodes.append(helper.make_node("MatMulNBits", ["x", *names], [f"y{copy}"], domain="com.microsoft", **settings))
+        ends.append(_end(f"y{copy}", out))
+    graph = helper.make_graph(nodes, "product", ends[:1], ends[1:], arrays)
     versions = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"x": x})
+
+
+def _end(name, width):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", width])

@@ -99,6 +99,8 @@ def made(side, model, step, threads, **options):
 
 def compare(model, step, threads, rounds):
     """Comparisons of one step with every peer, and a line on gradients and memory."""
+    import torch  # noqa: F401 (before Numba starts its threads, after which torch would have one alone)
+
     sides = {side: made(side, model, step, threads) for side in SIDES}
     exact = made("eager", model, step, threads, dtype="float64").gradients()
     errors = {side: distances(sides[side].gradients(), exact) for side in ("refq", "eager")}

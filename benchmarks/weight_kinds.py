@@ -31,9 +31,9 @@ def compare(side, threads, rounds):
     for name, count in itertools.product((*PACKED, *CODEBOOKS), TOKENS):
         x = np.random.default_rng(1).standard_normal((count, side)).astype(np.float32)
         products = _products(name, side, threads, count)
-        works = {label: functools.partial(_all, each, x) for label, each in products.items()}
+        works = {label: functools.partial(product, x) for label, (_, product) in products.items()}
         seconds = interleaved(works, rounds, threads)
-        seconds = {label: [t / len(products[label]) for t in values] for label, values in seconds.items()}
+        seconds = {label: [t / products[label][0] for t in values] for label, values in seconds.items()}
         for ours, peers in SIDES.items():
             if ours in seconds:
                 peer = min(set(peers) & set(seconds), key=lambda label: statistics.median(seconds[label]))
@@ -42,30 +42,29 @@ def compare(side, threads, rounds):
 
 
 def _products(name, side, threads, count):
-    """Functions of x, by what computes them; as many of each as one token needs to find none of them in a cache."""
+    """(number of weights, function of x), by what computes them; so many that one token finds none in a cache."""
     bits, size = (PACKED | CODEBOOKS)[name]
 
-    def copies(make, width):
-        return [make() for _ in range(1 + (count == 1) * int(APART / (side**2 * width / 8)))]
+    def copies(width):
+        return 1 + (count == 1) * int(APART / (side**2 * width / 8))
 
-    real = copies(lambda: np.ones((side, side), np.float32), 32)
-    found = {"sgemm": [lambda x, w=w: x @ w.T for w in real]}
+    def each(make, width, product):
+        weights = [make() for _ in range(copies(width))]
+        return len(weights), lambda x: [product(w, x) for w in weights]
+
+    found = {"sgemm": each(lambda: np.ones((side, side), np.float32), 32, lambda w, x: x @ w.T)}
     if name in CODEBOOKS:
         codes = stored(side, size or side, True, bits)[0]
         tables = np.random.default_rng(0).standard_normal((side, side // (size or side), 2**bits)).astype(np.float32)
-        weights = copies(lambda: refq_fast.CodebookWeight(codes, tables, bits), bits)
-        return found | {"float32": [lambda x, w=w: w.product(x) for w in weights]}
+        return found | {"float32": each(lambda: refq_fast.CodebookWeight(codes, tables, bits), bits, _product)}
     arguments = stored(side, size or side, True, bits)
-    weights = copies(lambda: refq_fast.PackedWeight(*arguments), bits)
-    found["float32"] = [lambda x, w=w: w.product(x) for w in weights]
-    found["8 bits"] = [lambda x, w=w: w.quantized_linear(x, 8) for w in weights]
+    found["float32"] = each(lambda: refq_fast.PackedWeight(*arguments), bits, _product)
+    found["8 bits"] = each(lambda: refq_fast.PackedWeight(*arguments), bits, lambda w, x: w.quantized_linear(x, 8))
     levels = (0, 4) if bits == 4 else (4,) if bits != 3 else ()  # at level 0 the others are slower than sgemm
     for level in levels if size else ():  # it has no group as wide as a row
-        sessions = copies(lambda level=level: foreign(arguments, level, threads), bits)
-        found[f"ONNX level {level}"] = [lambda x, s=s: s.run(None, {"x": x})[0] for s in sessions]
+        found[f"ONNX level {level}"] = copies(bits), foreign(arguments, level, threads, copies(bits))
     return found
 
 
-def _all(products, x):
-    for product in products:
-        product(x)
+def _product(weight, x):
+    return weight.product(x)
