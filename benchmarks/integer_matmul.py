@@ -4,8 +4,9 @@ python -m benchmarks.integer_matmul [--side 4096] [--rounds 15] [--threads 1 2] 
 
 One token: a round multiplies with weights of more than 100 MB in all, so that each comes from memory; the limit is a
 plain sum over 512 MB, fetched ahead. Several tokens: one weight; the limit is a loop of nothing but dot products of
-bytes. MatMulNBits makes codes of 8 bits of x at accuracy level 4, and float32 at level 0. Set no OPENBLAS_CORETYPE.
-llama.cpp is measured by benchmarks.prefill, on whole models. Weights of other widths, and codebooks: weight_kinds.
+bytes on each thread. MatMulNBits makes codes of 8 bits of x at accuracy level 4, and float32 at level 0. Set no
+OPENBLAS_CORETYPE. llama.cpp is measured by benchmarks.prefill, on whole models. weight_kinds, which this runs too, has
+weights of other widths, and codebooks.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import statistics
 import numba
 import numpy as np
 import threadpoolctl
-from numba import prange
 
 import refq_fast
 from benchmarks import weight_kinds
@@ -22,7 +22,7 @@ from benchmarks.matmul_nbits import APART, foreign, stored
 from benchmarks.measure import interleaved
 from benchmarks.reading import bandwidth
 from benchmarks.report import Comparison, leave
-from refq_fast.kernel import parallel
+from refq_fast.kernel import serial
 from refq_fast.simd import LANES
 from refq_fast.simd_integers import (
     HAS_DOTS,
@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--groups", type=int, nargs="+", default=[32, 128])
     options = parser.parse_args()
-    rows, told = [], {}
+    rows, others, told = [], [], {}
     for threads in options.threads:
         numba.set_num_threads(threads)
         with threadpoolctl.threadpool_limits(threads, user_api="blas"):
@@ -51,10 +51,14 @@ def main():
                     weight = stored(options.side, group, symmetric)
                     rows += one_token(weight, threads, options.rounds, told)
                     rows += [row for n in TOKENS for row in tokens(weight, n, threads, options.rounds, told)]
-            rows += weight_kinds.compare(options.side, threads, options.rounds)
-    notes = [f"{options.side} inputs and outputs, {'with' if HAS_DOTS else 'without'} dot products of bytes."]
+            others += weight_kinds.compare(options.side, threads, options.rounds)
+    sizes = f"{options.side} inputs and outputs, {'with' if HAS_DOTS else 'without'} dot products of bytes."
+    leave(
+        "weight-kinds", "Products with weights of other widths, groups and codebooks", [sizes], others, ["onnxruntime"]
+    )
+    notes = [sizes]
     notes += [f"{name}: {' '.join(f'{value:.3g}' for value in values)}." for name, values in told.items()]
-    leave("integer-matmul", "Low-bit products", notes, rows, ("onnxruntime",))
+    leave("integer-matmul", "Products with 4-bit weights", notes, rows, ("onnxruntime",))
 
 
 def named(weight):
@@ -95,9 +99,7 @@ def tokens(weight, count, threads, rounds, told):
     x = np.random.default_rng(1).standard_normal((count, side)).astype(np.float32)
     packed, session = refq_fast.PackedWeight(*weight), foreign(weight, 4, threads)
     real = packed.dequantized(x)
-    sums = np.zeros((PIECES, len(BLOCK) * LANES), np.int32)
     works = {
-        "limit": lambda: _dots(np.ones(16, np.int32), BLOCK, sums),
         "8 bits": lambda: packed.quantized_linear(x, 8),
         "15 bits": lambda: packed.quantized_linear(x, 15),
         "float32": lambda: packed.product(x),
@@ -105,8 +107,8 @@ def tokens(weight, count, threads, rounds, told):
         "sgemm": lambda: x @ real.T,
     }
     seconds = interleaved(works, rounds, threads)
-    limit = 8e-9 * LANES * len(BLOCK) * DOTS * PIECES / statistics.median(seconds.pop("limit"))
-    told.setdefault(f"GOP/s of dot products by {threads} threads", []).append(limit)
+    limit = threads * _ceiling(rounds)
+    told.setdefault("GOP/s of dot products by 1 thread", []).append(limit / threads)
     peer = min(("ONNX level 4", "sgemm"), key=lambda name: statistics.median(seconds[name]))
     goal = 2 if weight[1].shape[1] * 128 <= side else 1.5
     for ours, against, wanted in (("8 bits", peer, goal), ("15 bits", "sgemm", None), ("float32", "sgemm", None)):
@@ -114,9 +116,16 @@ def tokens(weight, count, threads, rounds, told):
         yield Comparison(work, threads, against, seconds[ours], seconds[against], amount, "GOP", wanted, limit)
 
 
-@parallel
+def _ceiling(rounds):
+    """Billions of operations a second of one thread in a loop of nothing but dot products."""
+    sums = np.zeros((PIECES, len(BLOCK) * LANES), np.int32)
+    seconds = interleaved({"dots": lambda: _dots(np.ones(16, np.int32), BLOCK, sums)}, rounds)["dots"]
+    return 8e-9 * LANES * len(BLOCK) * DOTS * PIECES / statistics.median(seconds)
+
+
+@serial
 def _dots(x, rows, sums):
-    for piece in prange(len(sums)):
+    for piece in range(len(sums)):
         found, w = zero_integers(rows), splat_word(np.int32(0x01020304))
         for _ in range(DOTS):
             found = add_dots(found, w, x, 0)

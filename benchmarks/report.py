@@ -126,31 +126,33 @@ def _used(comparisons):
 
 
 def _ratios(title, comparisons):
-    """A line a comparison: how many times faster, with quartiles and the goal; beside it the shares of the limit."""
+    """A line a work: how many times faster, with quartiles and the goal; beside it the shares of the limit."""
     from matplotlib.figure import Figure
 
-    limits = any(each.limit for each in comparisons)
-    figure = Figure((9.5 if limits else 7.5, 1.4 + 0.27 * len(comparisons)), layout="constrained")
+    limits, peers = any(each.limit for each in comparisons), {each.peer for each in comparisons}
+    names = [each.work if len(peers) == 1 else f"{each.work}, {each.peer}" for each in comparisons]
+    lines = {name: line for line, name in enumerate(dict.fromkeys(names))}
+    figure = Figure((9.5 if limits else 7.5, 1.6 + 0.27 * len(lines)), layout="constrained")
     figure.suptitle(title, fontsize=12)
     axes = figure.subplots(1, 1 + limits, squeeze=False, sharey=True, width_ratios=[2, 1][: 1 + limits])[0]
     threads = sorted({each.threads for each in comparisons})
-    for y, each in enumerate(comparisons):
+    for name, each in zip(names, comparisons, strict=True):
         middle, low, high = ratio(each.ours, each.theirs)
-        colour = COLOURS[threads.index(each.threads)]
+        nth = threads.index(each.threads)
+        colour, y = COLOURS[nth], lines[name] + 0.3 * (nth - (len(threads) - 1) / 2)
         axes[0].plot([low, high], [y, y], color=colour, linewidth=2)
         axes[0].plot([middle], [y], "o", color=colour, markersize=6)
         if each.goal:
-            axes[0].plot([each.goal], [y], "|", color="#222222", markersize=13)
+            axes[0].plot([each.goal], [lines[name]], "|", color="#222222", markersize=13)
         if each.limit:
             shares = (each.amount / statistics.median(s) / each.limit for s in (each.ours, each.theirs))
             for share, look in zip(shares, ({"color": colour}, {"color": colour, "fillstyle": "none"}), strict=True):
                 axes[1].plot([share], [y], "o", markersize=6, **look)
-    peers = {each.peer for each in comparisons}
-    names = [f"{each.work}, {each.threads} thread{'s' * (each.threads > 1)}" for each in comparisons]
-    if len(peers) > 1:
-        names = [f"{name}, {each.peer}" for name, each in zip(names, comparisons, strict=True)]
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    for colour, count in zip(COLOURS, threads, strict=False):
+        axes[0].plot([], [], "o", color=colour, label=f"{count} thread{'s' * (count > 1)}")
+    figure.legend(loc="outside upper right", ncols=len(threads), frameon=False)
+    axes[0].set_yticks(range(len(lines)), lines)
+    axes[0].set_ylim(len(lines) - 0.4, -0.6)
     axes[0].axvline(1, color="#666666", linewidth=1)
     axes[0].set(
         xscale="log", xlabel=f"times faster than {peers.pop() if len(peers) == 1 else 'the peer'} (stroke: goal)"
