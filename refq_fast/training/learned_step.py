@@ -62,8 +62,7 @@ def _lsq(x, x_hat, width, scale, low, high, marks, share):
 def _lsq_pieces(x, x_hat, width, grids, marks, pieces):
     lanes, count = np.empty(LANES, x.dtype), marks.shape[1]
     for piece in pieces:
-        row, start = piece // count, piece % count * PIECE
-        run, grid = (row * width + start, row * width + min(start + PIECE, width)), _of_row(grids, row)
+        row, run, grid = _place(piece, count, width, grids)
         s, low, high = grid
         lanes[:] = 0
         for i in range(_lsq_vectors(x, x_hat, run, grid, lanes), run[1]):
@@ -73,8 +72,11 @@ def _lsq_pieces(x, x_hat, width, grids, marks, pieces):
 
 
 @serial
-def _of_row(grids, row):
-    return grids[0][row], grids[1][row], grids[2][row]
+def _place(piece, count, width, grids):
+    """The row of a piece, where it begins and ends in a flat array, and the numbers of its row."""
+    row, start = piece // count, piece % count * PIECE
+    ends = row * width + start, row * width + min(start + PIECE, width)
+    return row, ends, (grids[0][row], grids[1][row], grids[2][row])
 
 
 def _lsq_vectors(x, x_hat, run, grid, lanes):
@@ -124,8 +126,7 @@ def _lsq_vjp(g, x, gx, width, scale, low, high, sums, share):
 def _vjp_pieces(g, x, gx, width, grids, sums, pieces):
     lanes, count = np.empty(LANES, x.dtype), sums.shape[1]
     for piece in pieces:
-        row, start = piece // count, piece % count * PIECE
-        run, grid = (row * width + start, row * width + min(start + PIECE, width)), _of_row(grids, row)
+        row, run, grid = _place(piece, count, width, grids)
         s, low, high = grid
         lanes[:] = 0
         for i in range(_vjp_vectors(g, x, gx, run, grid, lanes), run[1]):
