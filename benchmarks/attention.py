@@ -10,7 +10,6 @@ The limit is what a product of 2048 x 2048 x 2048 takes.
 import argparse
 import statistics
 
-import numba
 import numpy as np
 import torch
 from torch.nn import functional
@@ -33,7 +32,7 @@ def main():
     keep_freed_memory(2**30, 2**31 - 1)
     found = []
     for threads in options.threads:
-        numba.set_num_threads(threads)
+        refq_fast.threads.use(threads)
         torch.set_num_threads(threads)
         limit = products(options.rounds, threads)
         for T in CASES:

@@ -9,20 +9,20 @@ both, read of an array as large as what a token reads of the weights.
 
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 
-import numba
-
 import refq_fast
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.measure import interleaved, ratio
-from benchmarks.reading import bandwidth
+from benchmarks.reading import reading
 from benchmarks.report import Comparison, leave
 from refq.jobs.model import operations
 from refq.jobs.running import open_model
 
+PEER = "llama-cpp-python"
 SMALL = {"hidden_size": 288, "intermediate_size": 768, "num_attention_heads": 6, "num_key_value_heads": 6}
 SMALL |= {"tie_word_embeddings": True}
 MODELS = {"2048 wide": (4, {}, 8, 1.4), "15M": (6, SMALL, 64, 2.5)}  # layers, sizes, tokens a round, goal
@@ -80,10 +80,14 @@ class Decoder:
         return sum(part.nbytes for part in state.cache) * positions // len(state.angles)
 
 
-def beside(ours, peer, position, count, rounds, threads):
-    """Seconds of both for so many tokens from a position on."""
-    works = {"refq": lambda: ours.decode(position, count), "llama.cpp": lambda: peer.decode(position, count)}
-    return interleaved(works, rounds, threads).values()
+def beside(work, ours, peer, position, count, rounds, threads, goal=None):
+    """The Comparison of both for so many tokens from a position on."""
+    size = ours.weights() + ours.cached(position)
+    read, amount = reading(size, threads)
+    works = {"refq": lambda: ours.decode(position, count), "peer": lambda: peer.decode(position, count), "read": read}
+    seconds = interleaved(works, rounds, threads)
+    limit = amount / statistics.median(seconds["read"]) / size
+    return Comparison(work, threads, PEER, seconds["refq"], seconds["peer"], count, "tokens", goal, limit)
 
 
 def compare(folder, name, threads, rounds):
@@ -93,10 +97,8 @@ def compare(folder, name, threads, rounds):
     peer.prefill([300])
     for label, run in RUNS.items():
         ours = Decoder(folder / "refq-4bit", *run)
-        seconds = beside(ours, peer, 1, count, rounds, threads)
-        limit = bandwidth(ours.weights(), threads) / ours.weights()
         goal_of = goal if label.startswith("8 bits") else None
-        yield Comparison(f"{name}, {label}", threads, "llama-cpp-python", *seconds, count, "tokens", goal_of, limit)
+        yield beside(f"{name}, {label}", ours, peer, 1, count, rounds, threads, goal_of)
 
 
 def compile_seconds(folder):
@@ -119,7 +121,7 @@ def main():
         for name, (layers, sizes, *_) in MODELS.items():
             prepare(folder / name.replace(" ", "-"), layers, sizes)
         for threads in options.threads:
-            numba.set_num_threads(threads)
+            refq_fast.threads.use(threads)
             for name in MODELS:
                 for each in compare(folder / name.replace(" ", "-"), name, threads, options.rounds):
                     print(each.work, threads, "{:.2f} ({:.2f} to {:.2f})".format(*ratio(each.ours, each.theirs)))
@@ -127,11 +129,11 @@ def main():
         cold, warm = compile_seconds(folder / "15M" / "refq-4bit")
     notes = [
         "refq: 4 bits in groups of 32; activations and head as the row says. llama.cpp: Q4_0, 8 bits, head in Q6_K.",
-        "The limit: what is read of an array of the size of the weights that a token reads.",
+        "The limit: what is read of an array of the size of what a token reads, measured between the two.",
         f"First tokens in a new process: {sum(cold):.1f} s of CPU time with nothing compiled, {cold[1]:.1f} of them "
         f"for the compiled call; {sum(warm):.1f} s afterwards.",
     ]
-    leave("decode", "Decoding, refq beside llama.cpp", notes, found, ["llama-cpp-python"])
+    leave("decode", "Decoding, refq beside llama.cpp", notes, found, [PEER])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ ten times slower on a busy machine.
 import argparse
 import statistics
 
-import numba
 import numpy as np
 import threadpoolctl
 
@@ -87,7 +86,7 @@ def compared(shape, problem, threads, rounds):
     """A Comparison, and a sentence on what plain products reach."""
     import torch
 
-    numba.set_num_threads(threads)
+    refq_fast.threads.use(threads)
     torch.set_num_threads(threads)
     w, hessian, _ = problem
     wide = w.astype(np.float64), hessian.astype(np.float64)

@@ -10,14 +10,12 @@ import pathlib
 import tempfile
 import time
 
-import numba
 import numpy as np
 
 import refq_fast
-from benchmarks.decode import SMALL, Decoder, beside
+from benchmarks.decode import PEER, SMALL, Decoder, beside
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
-from benchmarks.reading import bandwidth
-from benchmarks.report import RESULTS, Comparison, growth, leave, plotted
+from benchmarks.report import RESULTS, growth, leave, plotted
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 
@@ -38,7 +36,6 @@ MODELS = {  # weights, layers, sizes
     "1.1B": (1100e6, 22, {}),
 }
 CONTEXTS = (128, 512, 1024, 2048, 4096)
-PEER = "llama-cpp-python"
 
 
 def by_size(folder, names, threads, rounds):
@@ -54,9 +51,7 @@ def by_size(folder, names, threads, rounds):
         peer.prefill([300])
         for groups, stored in (("32", "refq-4bit"), ("channel", "refq-channel")):
             ours = Decoder(folder / name / stored, 8, 8)
-            seconds = beside(ours, peer, 1, count, rounds, threads)
-            roof = bandwidth(ours.weights(), threads) / ours.weights()
-            yield Comparison(f"{name}, groups {groups}", threads, PEER, *seconds, count, "tokens", None, roof)
+            yield beside(f"{name}, groups {groups}", ours, peer, 1, count, rounds, threads)
 
 
 def by_context(folder, rounds):
@@ -69,10 +64,7 @@ def by_context(folder, rounds):
     for position in reversed(CONTEXTS):  # what stands behind a position is forgotten there
         for label, decoder in ours.items():
             decoder.decode(position, 1)
-            seconds = beside(decoder, peer, position, 16, rounds, 1)
-            reads = decoder.weights() + decoder.cached(position)
-            work = f"15M at position {position}, {label} cache"
-            yield Comparison(work, 1, PEER, *seconds, 16, "tokens", None, bandwidth(reads, 1) / reads)
+            yield beside(f"15M at position {position}, {label} cache", decoder, peer, position, 16, rounds, 1)
 
 
 def speeds(found, label, theirs=False):
@@ -113,11 +105,11 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or pathlib.Path(scratch)
         for threads in options.threads:
-            numba.set_num_threads(threads)
+            refq_fast.threads.use(threads)
             for each in by_size(folder, names, threads, options.rounds):
                 print(each.work, threads, *(f"{value[-1]:.0f}" for value in (speeds([each], ""), [each.limit])))
                 found.append(each)
-        numba.set_num_threads(1)
+        refq_fast.threads.use(1)
         prepare(folder / "15M", *MODELS["15M"][1:])
         grown = list(by_context(folder / "15M", options.rounds))
     notes = [__doc__.split("\n\n")[2].replace("\n", " ")]

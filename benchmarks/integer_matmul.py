@@ -12,7 +12,6 @@ weights of other widths, and codebooks.
 import argparse
 import statistics
 
-import numba
 import numpy as np
 import threadpoolctl
 
@@ -20,7 +19,7 @@ import refq_fast
 from benchmarks import weight_kinds
 from benchmarks.matmul_nbits import APART, foreign, stored
 from benchmarks.measure import interleaved
-from benchmarks.reading import bandwidth
+from benchmarks.reading import reading
 from benchmarks.report import Comparison, leave
 from refq_fast.kernel import serial
 from refq_fast.simd import LANES
@@ -44,7 +43,7 @@ def main():
     options = parser.parse_args()
     rows, others, told = [], [], {}
     for threads in options.threads:
-        numba.set_num_threads(threads)
+        refq_fast.threads.use(threads)
         with threadpoolctl.threadpool_limits(threads, user_api="blas"):
             for group in options.groups:
                 for symmetric in (True, False):
@@ -84,8 +83,9 @@ def one_token(weight, threads, rounds, told):
     for name in works:
         error = np.linalg.norm(works[name]()[0] - exact) / np.linalg.norm(exact)
         told.setdefault(f"Relative errors of one token, {name}", []).append(error)
-    limit = 1e-9 * bandwidth(2**29, threads, rounds)
+    works["read"], amount = reading(2**29, threads)
     seconds = interleaved(works, rounds, threads)
+    limit = 1e-9 * amount / statistics.median(seconds["read"])
     told.setdefault(f"GB/s read by {threads} threads", []).append(limit)
     for ours, peer, goal in (("8 bits", "level 4", 1.35), ("15 bits", "level 0", 4.5), ("float32", "level 0", 3)):
         work = f"1 token, {ours}, {named(weight)}"

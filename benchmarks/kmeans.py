@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--laws", nargs="+", choices=LAWS, default=list(LAWS))
     options = parser.parse_args()
-    numba.set_num_threads(1)
+    refq_fast.threads.use(1)
     lines = [HEADING.format(cpu_name(), np.__version__, numba.__version__, sklearn.__version__)]
     with threadpool_limits(1):
         for law in options.laws:

@@ -9,7 +9,6 @@ The limit is what copying the same memory takes.
 import argparse
 import functools
 
-import numba
 import numpy as np
 import torch
 
@@ -47,7 +46,7 @@ def compared(counts, rounds, kept):
     if kept:
         keep_freed_memory(2**30, 2**31 - 1)
     for threads in counts:
-        numba.set_num_threads(threads)
+        refq_fast.threads.use(threads)
         torch.set_num_threads(threads)
         limit = copied(threads)
         for name, moved, works in table():

@@ -10,7 +10,6 @@ otherwise the C library gives it back each time, and its pages are cleared again
 
 import argparse
 
-import numba
 import numpy as np
 import torch
 from torch.nn import functional
@@ -42,7 +41,7 @@ def main():
 
 def compared(threads, rounds, kept):
     """Comparisons of every loss with every peer."""
-    numba.set_num_threads(threads)
+    refq_fast.threads.use(threads)
     torch.set_num_threads(threads)
     limit = copied(threads)
     for work, arrays, works in table():

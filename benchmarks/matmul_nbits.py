@@ -1,5 +1,7 @@
 """Random weights of few bits, for refq and for ONNX Runtime's MatMulNBits."""
 
+import os
+
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -22,7 +24,8 @@ def foreign(weight, level, threads, copies=1):
     """A function of x: its products with so many copies of a weight, each by a MatMulNBits of one session.
 
     The weight has 2, 4 or 8 bits; zero points only with 4. Between two calls no thread of the session is awake, which
-    would hinder whoever is measured next; between two products of a call they stay so.
+    would hinder whoever is measured next; between two products of a call they stay so. Its threads have the cores that
+    refq's have, or they would meet on one (refq_fast/cores.py).
     """
     packed, scale, zero_point, bits = weight
     out, groups = scale.shape
@@ -47,6 +50,9 @@ def foreign(weight, level, threads, copies=1):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if refq_fast.cores.home() is not None:
+        others = (str(core + 1) for core in sorted(os.sched_getaffinity(0)) if core != refq_fast.cores.home())
+        options.add_session_config_entry("session.intra_op_thread_affinities", ";".join(others))
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"x": x})
 

@@ -1,13 +1,13 @@
 """Interleaved timing, A B A B ..., so that a busy moment hits both.
 
 One thread counts process CPU time. Several count wall time, after the same work has been done for a moment: threads of
-the work before it have gone to sleep by then (OpenBLAS's stay awake for 26 ms), and no core is asleep.
+the work before it have gone to sleep by then (OpenBLAS's stay awake for 104 ms), and no core is asleep.
 """
 
 import statistics
 import time
 
-_MOMENT = 0.06  # seconds
+_MOMENT = 0.15  # seconds
 
 
 def interleaved(works, rounds=9, threads=1):

@@ -10,8 +10,7 @@ import functools
 import pathlib
 import tempfile
 
-import numba
-
+import refq_fast
 from benchmarks.decode import Decoder
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
 from benchmarks.measure import interleaved
@@ -41,7 +40,7 @@ def main():
         folder = (options.keep or pathlib.Path(scratch)) / "2048-wide"
         prepare(folder, 4)
         for threads in options.threads:
-            numba.set_num_threads(threads)
+            refq_fast.threads.use(threads)
             found += compare(folder, threads, options.rounds)
     notes = [
         "refq: 4 bits in groups of 32, the head in 8 bits where activations are codes.",

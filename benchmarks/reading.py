@@ -1,11 +1,8 @@
 """How fast memory is read here: the limit of all that meets each weight once."""
 
-import statistics
-
 import numpy as np
 from numba import prange
 
-from benchmarks.measure import interleaved
 from refq_fast.interleaved import AHEAD
 from refq_fast.kernel import parallel
 from refq_fast.simd import LANES, load_words, store
@@ -14,12 +11,14 @@ from refq_fast.simd_integers import prefetch, zero_words
 ENOUGH = 2**28  # bytes a call reads at least, so that starting threads does not count
 
 
-def bandwidth(size, threads, rounds=9):
-    """Bytes a second of a plain sum, fetched ahead, over so many bytes, again and again: of a cache that holds them."""
+def reading(size, threads):
+    """A plain sum over so many bytes, fetched ahead, again and again (from a cache that holds them), and the bytes.
+
+    It is to be measured among the works whose limit it is: memory that others use, too, is not always as fast.
+    """
     words = size // (16 * LANES * threads) * 4 * LANES * threads
     array, sums, times = np.ones(words, np.uint32), np.zeros((threads, LANES), np.uint32), 1 + ENOUGH // size
-    seconds = interleaved({"read": lambda: _read(array, times, sums)}, rounds, threads)["read"]
-    return array.nbytes * times / statistics.median(seconds)
+    return lambda: _read(array, times, sums), array.nbytes * times
 
 
 @parallel

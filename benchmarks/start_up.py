@@ -50,7 +50,7 @@ def each(call, count=20000):
     for _ in range(count):
         call()
     return (time.process_time() - started) / count
-refq_fast.kernel.use_threads(1)
+refq_fast.threads.use(1)
 calls = {
     "kernel alone, parallel": each(lambda: _quantize(flat, row, row, np.float32(-8), np.float32(7), q)),
     "quantize of 32 numbers": each(lambda: refq_fast.quantize(x, scale, zero, -8, 7), 5000),

@@ -19,7 +19,6 @@ import subprocess
 import sys
 from unittest import mock
 
-import numba
 import numpy as np
 import threadpoolctl
 
@@ -86,7 +85,7 @@ def made(side, model, step, threads, **options):
     """One of SIDES, ready for a step of STEPS."""
     config, teacher, student, tokens = problem(model)
     given = config, teacher, student if step == "KD-QAT" else teacher, tokens, RECIPE | STEPS[step]
-    numba.set_num_threads(threads)
+    refq_fast.threads.use(threads)
     if side in ("refq", "recomputing"):
         return Refq(*given, engine=refq_fast if side == "refq" else recomputing(refq_fast))
     import torch  # here, so that the process that measures refq's memory is without it

@@ -35,7 +35,8 @@ def _register(features):
 def _kernels():
     for name, module in list(sys.modules.items()):
         if name.startswith("refq_fast."):
-            yield from (value for value in vars(module).values() if isinstance(value, numba.core.dispatcher.Dispatcher))
+            found = [getattr(value, "kernel", value) for value in vars(module).values()]
+            yield from (value for value in found if isinstance(value, numba.core.dispatcher.Dispatcher))
 
 
 def _cached(folder):

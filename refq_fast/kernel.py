@@ -1,11 +1,13 @@
 """How kernels are compiled. No global fastmath: a division by 0, a NaN and a rounding mean what NumPy means by them."""
 
-import importlib
+import functools
 import os
 import pathlib
 
 import numba
 from numba.core import event
+
+from refq_fast import cores
 
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
@@ -39,33 +41,29 @@ def _compiler(**options):
 
 serial = _compiler()
 inlined = _compiler(forceinline=True)  # for what takes or gives many vectors: they stay in registers
-parallel = _compiler(parallel=True)
+_parallel = _compiler(parallel=True)
+
+
+def parallel(function):
+    """A kernel whose loops over numba.prange run in several threads; Python alone may call it."""
+    kernel = _parallel(function)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        cores.come_home()
+        return kernel(*arguments)
+
+    call.kernel = kernel
+    return call
+
+
 # for sums: LLVM may reorder them into vector lanes; the order is a function of the code, never of the thread count
 summing = _compiler(fastmath={"reassoc", "contract", "nsz", "arcp"})
-
-
-def use_threads(count):
-    """How many threads the parallel kernels use from now on; at most the cores."""
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-
-
-def workers():
-    """How many Python threads may call kernels at once: those in use; 1 where Numba's own layer would abort."""
-    layer = numba.config.THREADING_LAYER
-    safe = layer in ("omp", "tbb", "safe", "threadsafe") or (layer == "default" and _has_openmp())
-    return numba.get_num_threads() if safe else 1
 
 
 def before_compiling(tell):
     """Call `tell()` once, just before the first kernel that is in no cache is compiled."""
     event.register("numba:compile", _Teller(tell))
-
-
-def _has_openmp():
-    try:
-        return bool(importlib.import_module("numba.np.ufunc.omppool"))
-    except ImportError:  # its OpenMP library is missing
-        return False
 
 
 class _Teller(event.Listener):

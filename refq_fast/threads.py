@@ -4,9 +4,27 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
+from numba import types
+
+from refq_fast import cores
+from refq_fast.kernel import parallel
 
 PIECE = 2**17  # numbers a task at least: handing one to the pool costs 10 microseconds
 TASKS = 32  # of a loop over rows at most
+_set_affinity = types.ExternalFunction("sched_setaffinity", types.int32(types.int32, types.uintp, types.intp))
+
+
+def use(count):
+    """How many threads the parallel kernels called from this thread use from now on; at most the cores."""
+    count = min(count, numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(count)
+    if _layer() == "omp":
+        cores.spread(count, _hold)
+
+
+def workers():
+    """How many Python threads may call kernels at once: those in use; 1 where Numba's own layer would abort."""
+    return numba.get_num_threads() if _layer() in ("omp", "tbb") else 1
 
 
 def cuts(length, count):
@@ -36,6 +54,19 @@ def over_rows(kernel, *arrays):
         kernel(*arrays)
     else:
         each(lambda cut: kernel(*(array[cut] for array in arrays)), cuts(len(arrays[0]), count))
+
+
+def _layer():
+    numba.get_num_threads()  # chooses one
+    return numba.threading_layer()
+
+
+@parallel
+def _hold(masks):
+    for _ in numba.prange(len(masks)):
+        thread = numba.get_thread_id()
+        if thread > 0:  # the caller's own is 0
+            _set_affinity(0, masks.shape[1] * masks.itemsize, masks[thread].ctypes.data)
 
 
 @functools.cache

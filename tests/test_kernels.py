@@ -227,6 +227,8 @@ def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
             np.testing.assert_equal(results, expected)
 
 
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets us choose cores")
+
 CHECK = """
 import numba, numpy as np, refq, refq_fast
 from refq.grids.pack import as_codes
@@ -249,11 +251,44 @@ q = x.reshape(1, 1, 1, 9, 64)
 assert np.allclose(refq_fast.causal_attention(q, q[0], q[0]), refq.causal_attention(q, q[0], q[0]), atol=1e-5)
 """
 IMPORT = """
-import sys, refq_fast
-from numba.core.dispatcher import Dispatcher
-kernels = [v for name, m in sys.modules.items() if name.startswith("refq_fast") for v in vars(m).values()
-           if isinstance(v, Dispatcher)]
-assert len(kernels) > 20 and not any(kernel.overloads for kernel in kernels)
+import refq_fast
+from refq_fast.about import _kernels
+kernels = set(_kernels())
+assert len(kernels) > 200 and refq_fast.interleaved._few_rows.kernel in kernels
+assert not any(kernel.overloads for kernel in kernels)
+"""
+CORES = """
+import os, refq_fast
+from refq_fast import cores, threads
+
+def held():
+    others = (os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task") if int(task) != os.getpid())
+    return sorted(next(iter(mask)) for mask in others if len(mask) == 1)
+
+ours = os.sched_getaffinity(0)
+threads.use(len(ours))
+home, = ours - set(held())
+assert len(held()) == len(ours) - 1
+for core in ours:
+    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, ours)
+    cores.come_home()
+    assert cores._core() == home and os.sched_getaffinity(0) == ours
+if len(ours) > 1:
+    os.sched_setaffinity(0, ours - {home})  # it may not be there any more
+    cores.come_home()
+    assert os.sched_getaffinity(0) == ours - {home}
+os.sched_setaffinity(0, ours)
+threads.use(max(1, len(ours) - 1))
+cores.come_home()
+assert len(ours) < 3 or not held()
+"""
+CHOSEN = """
+import os, refq_fast
+from refq_fast import threads
+ours = os.sched_getaffinity(0)
+threads.use(len(ours))
+assert all(os.sched_getaffinity(int(task)) == ours for task in os.listdir("/proc/self/task"))
 """
 
 
@@ -263,8 +298,10 @@ assert len(kernels) > 20 and not any(kernel.overloads for kernel in kernels)
         (CHECK, {"NUMBA_CPU_NAME": "generic"}),
         (CHECK, {"NUMBA_CPU_NAME": "generic", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}),
         (IMPORT, {}),
+        pytest.param(CORES, {}, marks=on_linux),
+        pytest.param(CHOSEN, {"OMP_PROC_BIND": "false"}, marks=on_linux),
     ],
-    ids=["a processor without extensions", "without OpenMP", "importing compiles nothing"],
+    ids=["a processor without extensions", "without OpenMP", "importing compiles nothing", "cores", "cores are chosen"],
 )
 def test_in_a_process_of_its_own(code, settings, tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)} | settings

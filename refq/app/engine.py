@@ -25,10 +25,10 @@ def load(name, threads=None, training=False):
     Raises
         UsageError: more threads than cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = cores if threads is None else threads
-    if not 1 <= threads <= cores:
-        raise UsageError(f"--threads {threads}; this process may use 1..{cores}")
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = most if threads is None else threads
+    if not 1 <= threads <= most:
+        raise UsageError(f"--threads {threads}; this process may use 1..{most}")
     keep_freed_memory(*((2**30, 2**31 - 1) if training else (2**25, 2**27)))
     if name == "reference":
         import refq as engine
@@ -36,8 +36,8 @@ def load(name, threads=None, training=False):
         import refq_fast as engine
         from refq_fast import kernel
 
-        kernel.use_threads(threads)
         _announce(kernel)
+        engine.threads.use(threads)
     # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
     threadpoolctl.threadpool_limits(1, user_api="blas")
     return engine

@@ -13,12 +13,12 @@ def in_order(engine, work, items):
     Cutting rows among threads that never wait for each other is faster than cutting each kernel: on a busy machine
     a kernel waits for its last thread. Results are the same for any number of threads.
     """
-    kernel = getattr(engine, "kernel", None)  # the reference has none
-    count = min(kernel.workers(), MOST) if kernel else 1
+    threads = getattr(engine, "threads", None)  # the reference has none
+    count = min(threads.workers(), MOST) if threads else 1
     if count == 1:
         yield from map(work, items)
         return
-    pool = concurrent.futures.ThreadPoolExecutor(count, initializer=functools.partial(kernel.use_threads, 1))
+    pool = concurrent.futures.ThreadPoolExecutor(count, initializer=functools.partial(threads.use, 1))
     try:
         waiting = collections.deque()
         for item in items:

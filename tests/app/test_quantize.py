@@ -66,7 +66,7 @@ def test_every_range_rule(rule, symmetric, group_size, tiny, tmp_path):
 def test_both_engines_and_any_number_of_threads_write_the_same_bytes(options, tiny, tmp_path):
     quantize_model(tiny, tmp_path / "reference", refq, options)
     for threads in (1, 2):
-        refq_fast.kernel.use_threads(threads)
+        refq_fast.threads.use(threads)
         quantize_model(tiny, tmp_path / f"fast{threads}", refq_fast, options)
         assert digests(tmp_path / f"fast{threads}") == digests(tmp_path / "reference")
 
