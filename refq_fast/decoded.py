@@ -1,8 +1,8 @@
-"""Products with a weight that is decoded a few rows at a time, each tile multiplied by BLAS while in the cache."""
+"""Products with a weight that is decoded a few rows at a time, each tile multiplied while in the cache."""
 
 import numpy as np
 
-from refq_fast import blas
+from refq_fast import blas, matmul
 from refq_fast.kernel import serial
 
 TILE = 2**16  # numbers of a tile: it stays in a core's second-level cache
@@ -13,13 +13,17 @@ def product(x, out, decode):
     """x (..., in) times the transpose of a weight (out, in); decode(rows, w) writes the rows of a slice into w."""
     rows = blas.laid_out(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), out), x.dtype)
+    own = matmul.LANES == 16 and x.dtype == np.float32 and len(rows) >= matmul.ROWS
 
     def compute(tile):
         w = np.empty((tile.stop - tile.start, x.shape[-1]), x.dtype)
         decode(tile, w)
-        np.matmul(rows, w.T, out=y[:, tile])
+        if own:
+            matmul.multiply(rows, w.T, y, tile.start)
+        else:
+            np.matmul(rows, w.T, out=y[:, tile])
 
-    blas.each(compute, _tiles(out, x.shape[-1], TILE if len(rows) < MANY else WIDE))
+    blas.each(compute, _tiles(out, x.shape[-1], WIDE if own or len(rows) >= MANY else TILE))
     return y.reshape(*x.shape[:-1], out)
 
 

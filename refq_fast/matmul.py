@@ -48,6 +48,12 @@ def product(a, b):
     return partial.sum(axis=0) if long else partial[0]
 
 
+def multiply(a, b, y, left):
+    """y[:, left : left + n] = a (m, k) times b (k, n), in the caller's thread."""
+    columns = y.reshape(-1)[left:]
+    _multiply(_steps(a), _steps(b), columns, y.shape[1], (0, len(a)), (0, b.shape[1]), (0, len(b)))
+
+
 @functools.lru_cache(4096)
 def _halves(rows, columns, count):
     """`count` areas at most: the longer side cut in two, and so on; an area is at least SIDE high and wide."""

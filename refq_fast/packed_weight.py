@@ -5,7 +5,7 @@ import numpy as np
 from refq import checks
 from refq.errors import DtypeError, ShapeError
 from refq.ops import arguments
-from refq_fast import integers, interleaved, permuted
+from refq_fast import byte_tables, integers, interleaved, permuted
 from refq_fast.grids.pack import pack_codes, unpack_codes
 from refq_fast.ops import codebook_matmul, quantized_linear, quantized_matmul
 
@@ -61,8 +61,7 @@ class PackedWeight:
 class CodebookWeight:
     """A weight (out, in) of indices of codebooks, for linear.
 
-    Up to 4 bits, where a group is whole units of the kernel, its indices lie as that reads them; otherwise it stays as
-    it is stored.
+    Where a group is whole units of a kernel, its indices lie as that reads them; otherwise it stays as it is stored.
     """
 
     __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored")
@@ -77,7 +76,8 @@ class CodebookWeight:
         widest = _widest(self)
         _, packed, codebook, _ = arguments.codebook_matmul(widest, packed, codebook, bits)
         self.ends = np.bitwise_or.reduce(packed[:, -1:], axis=0)
-        self.fast = permuted.permute(packed, codebook, bits, widest.shape[1])
+        arrange = permuted.permute if bits <= 4 else byte_tables.byte_tables
+        self.fast = arrange(packed, codebook, bits, widest.shape[1])
         self.stored = None if self.fast else (np.ascontiguousarray(packed), np.ascontiguousarray(codebook), bits)
 
     def product(self, x):
@@ -86,7 +86,7 @@ class CodebookWeight:
         fast = self.fast and self.fast.of_width(x.shape[-1])
         if not fast:
             return codebook_matmul.product(x, *(self.stored or self.fast.stored()))
-        y = permuted.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), fast)
+        y = fast.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], y.shape[1])
 
     def dequantized(self, x):
@@ -94,7 +94,7 @@ class CodebookWeight:
         width = _fitting(self, x).shape[-1]
         fast = self.fast and self.fast.of_width(width)
         if fast:
-            return permuted.looked_up(fast)
+            return fast.looked_up()
         return codebook_matmul.looked_up(width, *(self.stored or self.fast.stored()))
 
 

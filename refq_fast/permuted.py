@@ -13,7 +13,7 @@ from numba import prange
 from refq.grids.pack import as_codes
 from refq_fast import decoded
 from refq_fast.grids.pack import pack_codes, unpack_codes
-from refq_fast.kernel import parallel, serial
+from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.simd import (
     LANES,
     ROWS,
@@ -32,7 +32,7 @@ WIDTH = {1: 1, 2: 2, 3: 4, 4: 4}  # bits of an index in a word
 UNIT = 8 * LANES  # inputs of eight steps: a group is whole units
 TASK = 2**16  # indices of a task, at least
 PART = 8  # units of x that stay in the first-level cache, ROWS rows of them
-FEW, MANY = 3, 256  # rows of x up to which each is multiplied by itself, and from which looking up first costs less
+FEW, MANY = 3, 32  # rows of x up to which each is multiplied by itself, and from which looking up first costs less
 
 
 class Permuted(NamedTuple):
@@ -52,9 +52,31 @@ class Permuted(NamedTuple):
     def stored(self):
         """packed, codebook and bits, as codebook_matmul takes them."""
         entries = np.tile(np.arange(16, dtype=np.float32), (1, self.tables.shape[1] // 16)) % 2**self.bits
-        index = looked_up(self._replace(tables=entries)).astype(np.uint8)
+        index = self._replace(tables=entries).looked_up().astype(np.uint8)
         tables = self.tables.reshape(len(self.tables), -1, 16)
         return pack_codes(as_codes(index, self.bits), self.bits), tables[..., : 2**self.bits].copy(), self.bits
+
+    def product(self, x):
+        """x (rows, in) float32 times the transpose: (rows, out)."""
+        (out, length), bits, *parts = self
+        if len(x) >= MANY:
+            return decoded.product(x, out, self._look_up)
+        many, chunk = len(x) > FEW, max(2, TASK // length // 2 * 2)
+        rows = np.zeros((-(-len(x) // ROWS) * ROWS if many else len(x), -(-length // UNIT) * UNIT), np.float32)
+        rows[: len(x), :length] = x
+        y = np.empty((len(rows), out), np.float32)
+        if many:  # what a step multiplies stands side by side
+            rows = rows.reshape(-1, ROWS, rows.shape[1] // LANES, LANES).swapaxes(1, 2).reshape(len(rows) // ROWS, -1)
+        (_many_rows if many else _few_rows)(*parts, WIDTH[bits], rows, y, chunk)
+        return y[: len(x)]
+
+    def looked_up(self):
+        """The weight itself, as float32 (out, in)."""
+        return decoded.whole(self.shape, np.float32, self._look_up)
+
+    def _look_up(self, rows, w):
+        tables = self.tables[rows] if len(self.tables) > 1 else self.tables
+        _look_up(self.codes[rows], tables, self.units, WIDTH[self.bits], w)
 
 
 def permute(packed, codebook, bits, length):
@@ -68,32 +90,6 @@ def permute(packed, codebook, bits, length):
     _permute(index, k - 1, WIDTH[bits], codes)
     tables = np.ascontiguousarray(np.tile(codebook, (1, 1, 16 // k))).reshape(books, groups * 16)
     return Permuted((out, length), bits, codes, tables, -(-size // UNIT))
-
-
-def product(x, weight):
-    """x (rows, in) float32 times the transpose of a Permuted (out, in): (rows, out)."""
-    (out, length), bits, *parts = weight
-    if len(x) >= MANY:
-        return decoded.product(x, out, _decoder(weight))
-    many, chunk = len(x) > FEW, max(2, TASK // length // 2 * 2)
-    rows = np.zeros((-(-len(x) // ROWS) * ROWS if many else len(x), -(-length // UNIT) * UNIT), np.float32)
-    rows[: len(x), :length] = x
-    y = np.empty((len(rows), out), np.float32)
-    if many:  # what a step multiplies stands side by side
-        rows = rows.reshape(-1, ROWS, rows.shape[1] // LANES, LANES).swapaxes(1, 2).reshape(len(rows) // ROWS, -1)
-    (_many_rows if many else _few_rows)(*parts, WIDTH[bits], rows, y, chunk)
-    return y[: len(x)]
-
-
-def looked_up(weight):
-    """The weight of a Permuted as float32 (out, in)."""
-    return decoded.whole(weight.shape, np.float32, _decoder(weight))
-
-
-def _decoder(weight):
-    _, bits, codes, tables, units = weight
-    own = len(tables) > 1
-    return lambda rows, w: _look_up(codes[rows], tables[rows] if own else tables, units, WIDTH[bits], w)
 
 
 @parallel
@@ -202,15 +198,38 @@ def _dots_of(codes, tables, units, width, x, part, room):
 
 @serial
 def _look_up(codes, tables, units, width, w):
-    out, length = w.shape
-    steps, room = 32 // width, np.empty(LANES, np.float32)
-    for row in range(out):
-        table, whole, real = tables[row % len(tables)], length // LANES, w[row]
-        for step in range((length + LANES - 1) // LANES):
-            word = load_words(codes[row], step // steps * LANES) >> width * (step % steps)
-            found = entries(table, step // (8 * units) * 16, word)
-            if step < whole:
-                store(real, step * LANES, found)
+    """The width is a constant of each call, as in _dot."""
+    if width == 1:
+        _look_up_of(codes, tables, units, 1, w)
+    elif width == 2:
+        _look_up_of(codes, tables, units, 2, w)
+    else:
+        _look_up_of(codes, tables, units, 4, w)
+
+
+@serial
+def _look_up_of(codes, tables, units, width, w):
+    length, room, step = w.shape[1], np.empty(UNIT, np.float32), 4 // width
+    for row in range(len(w)):
+        word, entry, left = load_words(codes[row], 0), 0, units
+        for at in range(0, length, UNIT):
+            unit = at // UNIT
+            if unit % step == 0:
+                word = load_words(codes[row], unit // step * LANES)
+            if left == 0:
+                entry, left = entry + 16, units
+            left -= 1
+            if at + UNIT <= length:
+                word = _store(tables[row % len(tables)], entry, word, width, w[row], at)
             else:
-                store(room, 0, found)
-                real[whole * LANES :] = room[: length - whole * LANES]
+                word = _store(tables[row % len(tables)], entry, word, width, room, 0)
+                w[row, at:] = room[: length - at]
+
+
+@inlined
+def _store(table, entry, word, width, y, at):
+    """The entries of a unit; gives what is left of its word."""
+    for i in range(8):
+        store(y, at + i * LANES, entries(table, entry, word))
+        word = word >> width
+    return word

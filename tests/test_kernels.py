@@ -13,11 +13,12 @@ import pytest
 import refq
 import refq_fast
 from refq.grids.pack import as_codes
-from refq_fast import matmul, permuted
+from refq_fast import byte_tables, matmul, permuted
 from refq_fast.exponential import exp, exp_sum
 from refq_fast.interleaved import interleave, product
 from refq_fast.kernel import serial
 from refq_fast.simd import LANES, load_floats, store
+from refq_fast.simd_tables import HAS_BYTE_TABLES
 from tests.support import dot_bound
 
 SHAPES = [(1, 8, 1), (17, 64, 2), (33, 172, 1), (20, 171, 1), (16, 96, 3), (70, 256, 4)]  # out, in, groups
@@ -82,23 +83,25 @@ def test_codes_of_fewer_bits_lie_in_four(bits, length, groups):
     np.testing.assert_allclose(packed.dequantized(x), w, rtol=1e-6)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 8])
 @pytest.mark.parametrize(
     ("out", "length", "groups"),
-    [(1, 5, 1), (33, 172, 1), (7, 1024, 1), (6, 512, 4), (3, 3000, 1), (5, 126, 2), (5, 252, 2)],
+    [(1, 5, 1), (33, 172, 1), (7, 1024, 1), (6, 512, 4), (6, 192, 3), (3, 3000, 1), (5, 126, 2), (5, 252, 2)],
     ids=str,
 )
 @pytest.mark.parametrize("own", [True, False], ids=["a codebook a row", "one codebook"])
-def test_permuted_products(bits, out, length, groups, own):
+def test_products_with_codebooks(bits, out, length, groups, own):
     arguments, w = indices(bits, out, length, groups, own)
     packed = refq_fast.CodebookWeight(*arguments)
     group = arguments[0].shape[1] * 8 // bits // groups  # the widest that the bytes of a row leave room for
-    assert (packed.fast is not None) == (bits < 5 and (groups == 1 or group % permuted.UNIT == 0))
-    for rows in (0, 1, 3, 4, 8, 9, 21, permuted.MANY):
+    unit = permuted.UNIT if bits < 5 else byte_tables.UNIT
+    assert (packed.fast is not None) == ((bits < 5 or HAS_BYTE_TABLES) and (groups == 1 or group % unit == 0))
+    for rows in (0, 1, 3, 4, byte_tables.MANY, 8, 9, 21, permuted.MANY):
         x = np.random.default_rng(rows).standard_normal((rows, length)).astype(np.float32)
         y = refq_fast.linear(x, packed)
         assert y.shape == (rows, out)
         assert (np.abs(y - x @ w.T) <= dot_bound(np.abs(x) @ np.abs(w).T, length)).all()
+        np.testing.assert_array_equal(packed.dequantized(x), w)
         gx = refq_fast.linear_vjp(y, x, packed)[0]
         assert (np.abs(gx - y @ w) <= dot_bound(np.abs(y) @ np.abs(w), out)).all()
 
@@ -207,7 +210,7 @@ def test_the_order_of_a_sum_does_not_depend_on_where_its_arrays_lie(dtype):
 
 def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
     packed = refq_fast.PackedWeight(*weight(600, 512, 16)[0])
-    others = [refq_fast.CodebookWeight(*indices(bits, 600, 512, 1, True)[0]) for bits in (2, 3, 4, 6)]
+    others = [refq_fast.CodebookWeight(*indices(bits, 600, 512, 1, True)[0]) for bits in (2, 4, 6, 8)]
     x = np.random.default_rng(1).standard_normal((9, 512)).astype(np.float32)
     threads = numba.get_num_threads()
 
