@@ -4,9 +4,21 @@ import numpy as np
 
 from refq_fast import blas, matmul
 from refq_fast.kernel import serial
+from refq_fast.simd import load_words, store
+from refq_fast.simd_tables import HAS_BYTE_TABLES, byte_fields
 
 TILE = 2**16  # numbers of a tile: it stays in a core's second-level cache
 WIDE, MANY = 2**19, 16  # of a tile where x has so many rows that packing them for BLAS again and again costs more
+
+_PLACE, _BITS = np.arange(64), np.arange(9)[:, None]
+ORDER, SHIFT, HALF = (  # of byte_fields, by the width of a code
+    table.astype(np.uint8).view(np.uint32)
+    for table in (
+        (_PLACE // 8 * _BITS + _PLACE % 8) % 64,
+        _PLACE % 8 * _BITS,
+        np.broadcast_to(2**_BITS // 2, (9, 64)),
+    )
+)
 
 
 def product(x, out, decode):
@@ -41,7 +53,28 @@ def _tiles(out, length, numbers):
 
 @serial
 def unpack(packed, bits, codes):
-    """Codes of one row, int8, with room for eights: the width is a constant of each call, so that each has its loop."""
+    """Codes of one row, int8, with room for eights."""
+    done = 0
+    if HAS_BYTE_TABLES:
+        done = _registers(packed, bits, codes)
+    _unpack(packed[done // 8 * bits :], bits, codes[done:])
+
+
+@serial
+def _registers(packed, bits, codes):
+    """64 codes at once, as long as 64 bytes can be read there; gives how many codes."""
+    if bits == 8 or len(packed) < 64:
+        return 0
+    count = (len(packed) - 64) // (8 * bits) + 1
+    order, shift, half = load_words(ORDER[bits], 0), load_words(SHIFT[bits], 0), load_words(HALF[bits], 0)
+    for i in range(count):
+        store(codes, i * 64, byte_fields(packed, i * 8 * bits, order, shift, half))
+    return count * 64
+
+
+@serial
+def _unpack(packed, bits, codes):
+    """The width is a constant of each call, so that each has its loop."""
     if bits == 1:
         _eights(packed, 1, codes)
     elif bits == 2:

@@ -1,4 +1,7 @@
-"""Vectors as Numba values, continued: tables of 16 numbers in a register, of 256 in sixteen, and sums across lanes."""
+"""Vectors as Numba values, continued: tables of 16 numbers in a register, of 256 in sixteen, and sums across lanes.
+
+With HAS_BYTE_TABLES (AVX-512 VBMI) bytes can be permuted, which byte_entries and byte_fields do.
+"""
 
 from llvmlite import ir
 from numba import types
@@ -8,7 +11,7 @@ from numba.extending import intrinsic
 from refq_fast.simd import LANES, call, floats, has, pointer, vector_at, words
 
 I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
-BYTES, PERMUTE = ir.VectorType(I8, 64), "llvm.x86.avx512.vpermi2var.qi.512"
+BYTES, X86 = ir.VectorType(I8, 64), "llvm.x86.avx512."
 HAS_BYTE_TABLES = LANES == 16 and has("avx512vbmi")
 planes = types.UniTuple(words, 16)  # of a table of 256 float32 the lowest bytes, the next ones, ..., the highest
 
@@ -53,7 +56,7 @@ def byte_entries(context, table, index):
         high = builder.icmp_signed("<", places, ir.Constant(BYTES, [0] * 64))
 
         def plane(a, b, c, d):
-            low, top = (call(builder, PERMUTE, BYTES, x, places, y) for x, y in ((a, b), (c, d)))
+            low, top = (call(builder, X86 + "vpermi2var.qi.512", BYTES, x, places, y) for x, y in ((a, b), (c, d)))
             return builder.select(high, top, low)
 
         b0, b1, b2, b3 = (plane(*held[i : i + 4]) for i in range(0, 16, 4))
@@ -63,6 +66,26 @@ def byte_entries(context, table, index):
         return context.make_tuple(builder, signature.return_type, [builder.bitcast(f, floats.llvm) for f in found])
 
     return types.UniTuple(floats, 4)(planes, words), generate
+
+
+@intrinsic
+def byte_fields(context, array, index, order, shift, half):
+    """64 codes of 1 to 7 bits, from array[index] on, as bytes; 64 bytes of the flat uint8 array are read.
+
+    order, shift: for each code the place of the byte its eight begin with, and bit it begins with, as bytes.
+    half: bytes of 2**(bits - 1).
+    """
+
+    def generate(context, builder, signature, args):
+        at = pointer(context, builder, signature, args)
+        order, shift, half = (builder.bitcast(value, BYTES) for value in args[2:])
+        found = call(builder, X86 + "permvar.qi.512", BYTES, builder.bitcast(vector_at(builder, at, I32), BYTES), order)
+        found = call(builder, X86 + "pmultishift.qb.512", BYTES, shift, found)
+        mask = builder.add(half, builder.add(half, ir.Constant(BYTES, [-1] * 64)))
+        found = builder.sub(builder.xor(builder.and_(found, mask), half), half)
+        return builder.bitcast(found, words.llvm)
+
+    return words(array, types.intp, words, words, words), generate
 
 
 def _interleaved(builder, a, b, element):

@@ -29,23 +29,27 @@ def of_reals(w, x, y, first, last):
 def of_bytes(codes, scale, zero_point, x, y, first, last):
     """codes: flat int8; scale float32, zero_point any numbers (rows, groups)."""
     size = len(x) // scale.shape[1]
-    if size == 32:  # a constant of the call, so that it gets a loop of its own
-        _of_groups(codes, scale, zero_point, x, y, (first, last), 32)
+    if size == 32:  # constants of the call, so that it gets a loop of its own
+        _of_groups(codes, scale, zero_point, x, y, (first, last), 32, 1)
+    elif size % 32 == 0:
+        _of_groups(codes, scale, zero_point, x, y, (first, last), 32, size // 32)
     else:
-        _of_groups(codes, scale, zero_point, x, y, (first, last), size)
+        _of_groups(codes, scale, zero_point, x, y, (first, last), size, 1)
 
 
 @inlined
-def _of_groups(codes, scale, zero_point, x, y, rows, size):
+def _of_groups(codes, scale, zero_point, x, y, rows, size, parts):
+    """Groups are so many parts of this size."""
     length, whole = len(x), size // LANES * LANES
     for i in range(*rows):
         total, rest = splat(np.float32(0)), np.float32(0)
         for group in range(scale.shape[1]):
-            at, start, z = i * length + group * size, group * size, np.float32(zero_point[i, group])
-            lanes = _lanes(codes, at, z, x, start, whole)
-            total = fma(lanes, splat(scale[i, group]), total)
-            for k in range(whole, size):
-                rest += (np.float32(codes[at + k]) - z) * scale[i, group] * x[start + k]
+            step, z = scale[i, group], np.float32(zero_point[i, group])
+            for start in range(group * parts * size, (group + 1) * parts * size, size):
+                at = i * length + start
+                total = fma(_lanes(codes, at, z, x, start, whole), splat(step), total)
+                for k in range(whole, size):
+                    rest += (np.float32(codes[at + k]) - z) * step * x[start + k]
         y[i] = across(total) + rest
 
 

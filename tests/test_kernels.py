@@ -244,9 +244,14 @@ weight = refq.pack_codes(np.arange(9 * 64, dtype=np.int32).reshape(9, 64) % 16 -
 for rows in (x[:1], x):
     y = refq_fast.linear(rows, refq_fast.PackedWeight(*weight))
     assert np.allclose(y, refq.quantized_matmul(rows, *weight), atol=1e-3)
-    table = np.random.default_rng(2).standard_normal((9, 1, 16)).astype(np.float32)
-    y = refq_fast.linear(rows, refq_fast.CodebookWeight(weight[0], table, 4))
-    assert np.allclose(y, refq.codebook_matmul(rows, weight[0], table, 4), atol=1e-3)
+    for bits in (4, 8):
+        table = np.random.default_rng(2).standard_normal((9, 1, 2**bits)).astype(np.float32)
+        packed = weight[0].repeat(bits // 4, 1)
+        y = refq_fast.linear(rows, refq_fast.CodebookWeight(packed, table, bits))
+        assert np.allclose(y, refq.codebook_matmul(rows, packed, table, bits), atol=1e-3)
+    weight_5 = refq.pack_codes(np.arange(9 * 192, dtype=np.int32).reshape(9, 192) % 32 - 16, 5), *weight[1:3], 5
+    wide = np.tile(rows, (1, 3))
+    assert np.allclose(refq_fast.quantized_matmul(wide, *weight_5), refq.quantized_matmul(wide, *weight_5), atol=1e-3)
 assert np.allclose(refq_fast.softmax(x), refq.softmax(x), atol=1e-6)
 w = np.random.default_rng(1).standard_normal((64, 33)).astype(np.float32)
 assert np.allclose(matmul.product(x, w), x @ w, atol=1e-4)

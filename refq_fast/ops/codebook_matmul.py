@@ -12,8 +12,8 @@ from refq_fast.kernel import serial
 def codebook_matmul(x, packed, codebook, bits):
     """Twin of refq.codebook_matmul.
 
-    The weight is looked up a few rows at a time, each tile multiplied by BLAS while it is in the cache. A
-    CodebookWeight given to linear is faster up to 4 bits.
+    The weight is looked up a few rows at a time, each tile multiplied while it is in the cache. A CodebookWeight given
+    to linear is faster.
     Spec: codebook_matmul
     """
     return product(*_checked(x, packed, codebook, bits))

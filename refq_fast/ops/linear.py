@@ -22,7 +22,7 @@ def linear(x, weight, bias=None):
     """Twin of refq.linear.
 
     Arrays: pieces of the product in several threads, each a BLAS call of one thread. A PackedWeight of this package
-    and a CodebookWeight, both up to 4 bits: a kernel that reads codes or indices in their layout.
+    and a CodebookWeight: a kernel that reads codes or indices in their layout.
     Spec: linear
     """
     stored = STORED.get(type(weight))
