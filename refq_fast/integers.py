@@ -93,29 +93,24 @@ def sums(q, zero_point, weight):
 
 
 def product(x, bits, symmetric, weight):
-    """float32 (rows, out) of rows of x made codes of at most WIDEST bits; and the steps of these.
+    """float32 (rows, out) of rows of x made codes of at most WIDEST bits; None where a row is not finite, or too wide.
 
     Sums times the scale of their group, added up, times the step of the row.
     """
-    limbs = 1 if bits <= 8 else 2
     if len(x) <= FEW:
-        columns, tiles = weight.codes.shape[1] // LANES * 32 // weight.bits, len(weight.codes)
-        words = np.empty((len(x), limbs, columns // 4), np.int32)
-        found = np.empty((len(x), weight.scale.shape[1] // LANES), np.int32)
-        steps, zeros, y = (
-            np.empty(len(x), np.float32),
-            np.empty(len(x), np.int32),
-            np.empty((len(x), tiles * LANES), np.float32),
-        )
+        y = np.empty((len(x), len(weight.codes) * LANES), np.float32)
         work = _few_rows if weight.codes.size >= SMALL else _few_rows_alone
-        work(x, bits, symmetric, weight[4:], words, found, steps, zeros, y)
+        finite = work(x, bits, symmetric, weight.bits, *weight[4:], y)
     else:
+        limbs = 1 if bits <= 8 else 2
         rows, tokens = (0,) * ROWS, (0,) * (ROWS // limbs)
         codes, pairs, steps = blocks.rooms(len(x), limbs, rows, _shape(weight), weight.scale.shape[1] // LANES)
         blocks.of_reals(x, bits, symmetric, _shape(weight), rows, codes, pairs, steps)
         y = np.empty((steps.size, len(weight.codes) * LANES), np.float32)
         _real_products(_shape(weight), weight[4:], (codes, pairs, steps), rows, tokens, y)
-    return np.ascontiguousarray(y[: len(x), : weight.out]), steps.reshape(-1)[: len(x)]
+        finite = np.isfinite(steps.reshape(-1)[: len(x)]).all()
+    y = y if y.shape == (len(x), weight.out) else np.ascontiguousarray(y[: len(x), : weight.out])
+    return y if finite else None
 
 
 def _shape(weight):
@@ -123,22 +118,39 @@ def _shape(weight):
     return weight.bits, weight.codes.shape[1] // weight.scale.shape[1], -(-weight.size // PART)
 
 
+# Rooms are made here: what Python does for a call costs ten times as much once weights have filled the caches.
+
+
 @serial
-def _few_rows_alone(x, bits, symmetric, weight, words, sums, steps, zeros, y):
+def _few_rows_alone(x, bits, symmetric, unit, codes, scale, zero_point, y):
+    words, sums, steps, zeros, finite = _as_codes(x, bits, symmetric, unit, codes, scale)
+    for row in range(len(x)):
+        weight = codes, scale, zero_point
+        of_codes(*weight, words[row], sums[row], steps[row], zeros[row], y[row], 0, len(codes))
+    return finite
+
+
+@serial
+def _as_codes(x, bits, symmetric, unit, codes, scale):
+    """What `to_codes` makes of each row, and whether all steps are finite; unit: bits of a code of the weight."""
+    limbs, count = 1 if bits <= 8 else 2, codes.shape[1] // LANES * 8 // unit
+    words, sums = np.empty((len(x), limbs, count), np.int32), np.empty((len(x), scale.shape[1] // LANES), np.int32)
+    steps, zeros, finite = np.empty(len(x), np.float32), np.empty(len(x), np.int32), True
     for row in range(len(x)):
         steps[row], zeros[row] = to_codes(x[row], bits, symmetric, words[row], sums[row])
-        of_codes(*weight, words[row], sums[row], steps[row], zeros[row], y[row], 0, len(weight[0]))
+        finite &= np.isfinite(steps[row])
+    return words, sums, steps, zeros, finite
 
 
 @parallel
-def _few_rows(x, bits, symmetric, weight, words, sums, steps, zeros, y):
-    for row in range(len(x)):
-        steps[row], zeros[row] = to_codes(x[row], bits, symmetric, words[row], sums[row])
-    tiles = len(weight[0])
+def _few_rows(x, bits, symmetric, unit, codes, scale, zero_point, y):
+    words, sums, steps, zeros, finite = _as_codes(x, bits, symmetric, unit, codes, scale)
+    tiles, weight = len(codes), (codes, scale, zero_point)
     for task in prange((tiles + TILES - 1) // TILES):
         for row in range(len(x)):
             last = min(task * TILES + TILES, tiles)
             of_codes(*weight, words[row], sums[row], steps[row], zeros[row], y[row], task * TILES, last)
+    return finite
 
 
 @parallel

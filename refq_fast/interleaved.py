@@ -74,22 +74,16 @@ def stored(weight, row_bytes):
 
 def product(x, weight):
     """x (rows, in) float32 times the transpose of an Interleaved (out, in): (rows, out)."""
-    rows, words = len(x), weight.codes.shape[1] // LANES
+    rows = len(x)
     few = rows <= ROWS // 2
     y = np.empty((rows if few else -(-rows // ROWS) * ROWS, len(weight.codes) * LANES), np.float32)
     if few:
-        turned = np.zeros((rows, words * 8), np.float32)
-        for row in range(rows):
-            turn_row(x[row], turned[row])
-        if weight.codes.size < SMALL:
-            _few_rows_of(*weight[1:], turned, y, 0, len(weight.codes))
-        else:
-            _few_rows(*weight[1:], turned, y)
+        (_few_rows if weight.codes.size >= SMALL else _few_rows_alone)(*weight[1:], x, y)
     else:
-        turned = np.zeros((len(y) // ROWS, words * 8 * ROWS), np.float32)
+        turned = np.zeros((len(y) // ROWS, weight.codes.shape[1] // LANES * 8 * ROWS), np.float32)
         _turn_blocks(x, turned)
         _many_rows(*weight[1:], turned, y)
-    return np.ascontiguousarray(y[:rows, : weight.out])
+    return y if y.shape == (rows, weight.out) else np.ascontiguousarray(y[:rows, : weight.out])
 
 
 def dequantized(weight):
@@ -122,9 +116,22 @@ def _place(k):
 
 @parallel
 def _few_rows(codes, scale, zero_point, x, y):
-    tiles = codes.shape[0]
+    tiles, turned = codes.shape[0], _turned(x, codes.shape[1] // LANES * 8)
     for task in prange((tiles + TILES - 1) // TILES):
-        _few_rows_of(codes, scale, zero_point, x, y, task * TILES, min((task + 1) * TILES, tiles))
+        _few_rows_of(codes, scale, zero_point, turned, y, task * TILES, min((task + 1) * TILES, tiles))
+
+
+@serial
+def _few_rows_alone(codes, scale, zero_point, x, y):
+    _few_rows_of(codes, scale, zero_point, _turned(x, codes.shape[1] // LANES * 8), y, 0, len(codes))
+
+
+@serial
+def _turned(x, count):
+    turned = np.zeros((len(x), count), np.float32)
+    for row in range(len(x)):
+        turn_row(x[row], turned[row])
+    return turned
 
 
 @serial

@@ -17,7 +17,7 @@ class PackedWeight:
     stored.
     """
 
-    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "integers")
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "integers", "laid_out", "width")
 
     def __init__(self, packed, scale, zero_point, bits):
         bits, packed, scale = checks.bit_width(bits), np.asarray(packed), checks.as_float("scale", scale)
@@ -28,15 +28,16 @@ class PackedWeight:
         self.ends = np.bitwise_or.reduce(weight[0][:, -1:], axis=0)  # the last byte of all rows in one
         self.fast = _interleaved(self, *weight) if bits <= 4 else None
         self.stored = None if self.fast else (*map(np.ascontiguousarray, weight), bits)
-        self.integers = None, None  # width of x, and Integers for it; made by quantized_linear
+        self.integers = self.laid_out = None, None  # made by quantized_linear: for which x, and Integers
+        self.width = None
 
     def product(self, x):
         """x (..., in) times the transpose: (..., out)."""
         x = _fitting(self, x)
         if self.stored:
             return quantized_matmul.product(x, *self.stored)
-        y = interleaved.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), self.fast)
-        return y.reshape(*x.shape[:-1], y.shape[1])
+        y = interleaved.product(quantized_linear.as_rows(x), self.fast)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
     def dequantized(self, x):
         """The weight as real numbers (out, in), for an x (..., in)."""
@@ -48,14 +49,24 @@ class PackedWeight:
     def quantized_linear(self, x, activation_bits, symmetric=False):
         """quantized_linear with x (..., in); what its kernel reads beside or instead of `fast` is made at first use."""
         x = _fitting(self, x)
-        width, weight = self.integers
-        if width != x.shape[-1]:
-            weight = integers.weight(*self.stored, x.shape[-1]) if self.stored else integers.of(self.fast, x.shape[-1])
-            self.integers = x.shape[-1], weight
-        if weight is not None and integers.exact(weight, activation_bits):
+        known, weight = self.integers
+        if type(activation_bits) is not int or known != (x.shape[-1], activation_bits):
+            weight = self._integers(x.shape[-1], activation_bits)
+        if weight is not None:
             return quantized_linear.product(x, weight, activation_bits, symmetric)
         stored = self.stored or interleaved.stored(self.fast, -(-x.shape[-1] // 2))
         return quantized_linear.product_as_stored(x, *stored, (activation_bits, symmetric))
+
+    def _integers(self, width, activation_bits):
+        """Integers that are exact for an x of this width and so many bits, or None."""
+        known, weight = self.laid_out
+        if known != width:
+            weight = integers.weight(*self.stored, width) if self.stored else integers.of(self.fast, width)
+            self.laid_out = width, weight
+        if weight is not None and not integers.exact(weight, activation_bits):
+            weight = None
+        self.integers = (width, activation_bits), weight
+        return weight
 
 
 class CodebookWeight:
@@ -64,7 +75,7 @@ class CodebookWeight:
     Where a group is whole units of a kernel, its indices lie as that reads them; otherwise it stays as it is stored.
     """
 
-    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored")
+    __slots__ = ("bits", "dtype", "groups", "row_bytes", "ends", "fast", "stored", "width")
 
     def __init__(self, packed, codebook, bits):
         bits, packed = checks.bit_width(bits, smallest=1), np.asarray(packed)
@@ -78,6 +89,7 @@ class CodebookWeight:
         self.ends = np.bitwise_or.reduce(packed[:, -1:], axis=0)
         arrange = permuted.permute if bits <= 4 else byte_tables.byte_tables
         self.fast = arrange(packed, codebook, bits, widest.shape[1])
+        self.width = None
         self.stored = None if self.fast else (np.ascontiguousarray(packed), np.ascontiguousarray(codebook), bits)
 
     def product(self, x):
@@ -86,8 +98,8 @@ class CodebookWeight:
         fast = self.fast and self.fast.of_width(x.shape[-1])
         if not fast:
             return codebook_matmul.product(x, *(self.stored or self.fast.stored()))
-        y = fast.product(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
-        return y.reshape(*x.shape[:-1], y.shape[1])
+        y = fast.product(quantized_linear.as_rows(x))
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
     def dequantized(self, x):
         """The weight as real numbers (out, in), for an x (..., in)."""
@@ -114,6 +126,8 @@ def _interleaved(weight, packed, scale, zero_point):
 
 
 def _fitting(weight, x):
+    if type(x) is np.ndarray and x.dtype == weight.dtype and x.shape[-1:] == weight.width:  # as the one before
+        return x
     x = arguments.last_axis("x", checks.as_float("x", x))
     if x.dtype != weight.dtype:
         raise DtypeError(f"x is {x.dtype}; {weight.dtype} is needed, as the weight has")
@@ -124,4 +138,5 @@ def _fitting(weight, x):
             f"in {weight.groups} groups"
         )
     checks.unused_bits(weight.ends, width * weight.bits - 8 * (weight.row_bytes - 1))
+    weight.width = x.shape[-1:]
     return x

@@ -32,9 +32,13 @@ def product_as_stored(x, packed, scale, zero_point, bits, activations):
 
 def product(x, weight, bits, symmetric):
     """x (..., in), made codes, with an integers.Integers that is exact for so many bits."""
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    y, steps = integers.product(rows, int(bits), bool(symmetric), weight)
-    if not np.isfinite(steps).all():
+    y = integers.product(as_rows(x), int(bits), bool(symmetric), weight)
+    if y is None:
         finite_tokens(x)
-        checks.range_width(steps)
-    return y.reshape(*x.shape[:-1], weight.out)
+        checks.range_width(np.float32([np.inf]))
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.out)
+
+
+def as_rows(x):
+    """x (..., in) as contiguous rows; what is so already is left alone."""
+    return x if x.ndim == 2 and x.flags.c_contiguous else np.ascontiguousarray(x).reshape(-1, x.shape[-1])
