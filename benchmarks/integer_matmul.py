@@ -72,12 +72,12 @@ def one_token(weight, threads, rounds, told):
     copies = int(APART // size) + 1
     packed = [refq_fast.PackedWeight(*weight) for _ in range(copies)]
     low, high = (foreign(weight, level, threads, copies) for level in (4, 0))
-    works = {
+    works = {  # no two after each other of the same arrays, of which a cache could still hold a part
         "8 bits": lambda: [each.quantized_linear(x, 8) for each in packed],
-        "15 bits": lambda: [each.quantized_linear(x, 15) for each in packed],
-        "float32": lambda: [each.product(x) for each in packed],
         "level 4": lambda: low(x),
+        "15 bits": lambda: [each.quantized_linear(x, 15) for each in packed],
         "level 0": lambda: high(x),
+        "float32": lambda: [each.product(x) for each in packed],
     }
     exact = x.astype(np.float64) @ packed[0].dequantized(x).astype(np.float64).T
     for name in works:

@@ -8,13 +8,14 @@ The limit is what copying the same memory takes.
 
 import argparse
 import functools
+import statistics
 
 import numpy as np
 import torch
 
 import refq
 import refq_fast
-from benchmarks.copying import copied
+from benchmarks.copying import copying
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 from refq.app.engine import keep_freed_memory
@@ -48,9 +49,10 @@ def compared(counts, rounds, kept):
     for threads in counts:
         refq_fast.threads.use(threads)
         torch.set_num_threads(threads)
-        limit = copied(threads)
+        copy, size = copying()
         for name, moved, works in table():
-            seconds = interleaved(works, rounds, threads)
+            seconds = interleaved(works | {"copy": copy}, rounds, threads)
+            limit = size / statistics.median(seconds.pop("copy"))
             name += ", kept" * kept
             yield from [
                 Comparison(

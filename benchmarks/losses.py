@@ -9,13 +9,14 @@ otherwise the C library gives it back each time, and its pages are cleared again
 """
 
 import argparse
+import statistics
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 import refq_fast
-from benchmarks.copying import copied
+from benchmarks.copying import copying
 from benchmarks.measure import interleaved
 from benchmarks.report import Comparison, leave
 from refq.app.engine import keep_freed_memory
@@ -43,9 +44,10 @@ def compared(threads, rounds, kept):
     """Comparisons of every loss with every peer."""
     refq_fast.threads.use(threads)
     torch.set_num_threads(threads)
-    limit = copied(threads)
+    copy, size = copying()
     for work, arrays, works in table():
-        seconds = interleaved(works, rounds, threads)
+        seconds = interleaved(works | {"copy": copy}, rounds, threads)
+        limit = size / statistics.median(seconds["copy"])
         moved = arrays * 4 * SHAPE[0] * SHAPE[1] / 1e9
         for peer in ("torch eager", "torch compiled"):
             goal = GOALS.get((work, peer))

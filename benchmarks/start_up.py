@@ -42,7 +42,8 @@ refq_fast.quantize(x, scale, zero, -8, 7)
 mark("first kernel, parallel")
 codes, steps, zeros = np.zeros((32, 32), np.uint8), np.ones((32, 2), np.float32), np.zeros((32, 2), np.int32)
 weight = refq_fast.PackedWeight(codes, steps, zeros, 4)
-refq_fast.linear(np.ones((1, 64), np.float32), weight)
+y = np.ones((1, 64), np.float32)
+refq_fast.linear(y, weight)
 mark("first int4 product")
 row, flat = np.ones(2, np.float32), x.reshape(-1)
 def each(call, count=20000):
@@ -53,6 +54,7 @@ def each(call, count=20000):
 refq_fast.threads.use(1)
 calls = {
     "kernel alone, parallel": each(lambda: _quantize(flat, row, row, np.float32(-8), np.float32(7), q)),
+    "linear with a PackedWeight": each(lambda: refq_fast.linear(y, weight), 5000),
     "quantize of 32 numbers": each(lambda: refq_fast.quantize(x, scale, zero, -8, 7), 5000),
 }
 print(json.dumps({"marks": marks, "calls": calls}))

@@ -62,7 +62,7 @@ def as_integer(name, q):
 def finite(name, x):
     """Refuse NaN and infinity; names the first place."""
     # min and max carry NaN through and need no temporary array
-    if x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
+    if x.size and not (x.min() > -np.inf and x.max() < np.inf):
         raise NonFiniteError(f"{first_wrong(name, x, np.isfinite(x))}; every value must be finite")
     return x
 
@@ -75,14 +75,10 @@ def first_wrong(name, x, good):
 
 def broadcasts(name, value, shape):
     """`value` must broadcast to `shape` without changing it."""
-    if np.shape(value) in ((), tuple(shape)):
-        return value
-    try:
-        fits = np.broadcast_shapes(np.shape(value), shape) == tuple(shape)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(f"{name} of shape {np.shape(value)} does not broadcast to {tuple(shape)}")
+    own, wanted = np.shape(value), tuple(shape)
+    pairs = zip(reversed(own), reversed(wanted), strict=False)
+    if own not in ((), wanted) and (len(own) > len(wanted) or any(a not in (1, b) for a, b in pairs)):
+        raise ShapeError(f"{name} of shape {own} does not broadcast to {wanted}")
     return value
 
 
@@ -105,7 +101,7 @@ def grid_scale(scale, x):
     """A scale for `x`: its dtype, broadcastable, finite and not 0."""
     scale = as_float_like("scale", scale, x)
     broadcasts("scale", scale, x.shape)
-    if scale.size and not (np.isfinite(scale.min()) and np.isfinite(scale.max()) and scale.all()):
+    if scale.size and not (scale.min() > -np.inf and scale.max() < np.inf and scale.all()):
         wrong = first_wrong("scale", scale, np.isfinite(scale) & (scale != 0))
         raise GridError(f"{wrong}; every scale must be finite and not 0")
     return scale

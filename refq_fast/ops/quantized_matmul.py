@@ -17,7 +17,7 @@ TASK = 2**16  # codes of a task, at least
 def quantized_matmul(x, packed, scale, zero_point, bits):
     """Twin of refq.quantized_matmul.
 
-    The weight is unpacked a few rows at a time, each tile multiplied by BLAS while it is in the cache; few rows of x
+    The weight is unpacked a few rows at a time, each tile multiplied while it is in the cache; few rows of x
     meet each row of the weight as soon as it is codes. A PackedWeight given to linear is faster up to 4 bits.
     Spec: quantized_matmul
     """
