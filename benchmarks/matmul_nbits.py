@@ -1,7 +1,5 @@
 """Random weights of few bits, for refq and for ONNX Runtime's MatMulNBits."""
 
-import os
-
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -50,8 +48,8 @@ def foreign(weight, level, threads, copies=1):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    if refq_fast.cores.home() is not None:
-        others = (str(core + 1) for core in sorted(os.sched_getaffinity(0)) if core != refq_fast.cores.home())
+    if refq_fast.cores.others():
+        others = (str(core + 1) for core in refq_fast.cores.others())
         options.add_session_config_entry("session.intra_op_thread_affinities", ";".join(others))
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"x": x})

@@ -1,9 +1,9 @@
-"""The threads of parallel loops on a core each.
+"""Threads that compute on a core each.
 
 Linux wakes a thread on the core of its waker where no other looks idle, and in many virtual machines none ever does:
-there both stay, and work by turns. So, where all cores are in use, each thread that OpenMP adds to the caller's is held
-to a core, and the caller's comes back to the core left for it before each loop. It is not held there: threads that
-Python starts inherit where it may run.
+there both stay, and work by turns. So, where all cores are in use, each thread that OpenMP or refq_fast.threads adds
+to the caller's is held to a core, and the caller's comes back to the core left for it before each loop. It is not held
+there: threads that Python starts inherit where it may run.
 """
 
 import ctypes
@@ -26,24 +26,24 @@ def spread(count, hold):
     if _core is None or _CHOSEN & os.environ.keys():
         return
     cores, here = sorted(os.sched_getaffinity(0)), _core()
-    _caller.home = here if 1 < count == len(cores) else None
+    full = 1 < count == len(cores)
+    _caller.home, _caller.others = here if full else None, tuple(core for core in cores if full and core != here)
     if count > 1:
-        others = [core for core in cores if core != here]
         masks = np.zeros((count, cores[-1] // 64 + 1), np.uint64)
         for thread in range(1, count):
-            for core in cores if home() is None else [others[thread - 1]]:
+            for core in [others()[thread - 1]] if full else cores:
                 masks[thread, core // 64] |= np.uint64(1 << core % 64)
         hold(masks)
 
 
-def home():
-    """The core that the other threads leave to the caller's, or None."""
-    return getattr(_caller, "home", None)
+def others():
+    """The cores that other threads are held to, if any."""
+    return getattr(_caller, "others", ())
 
 
 def come_home():
-    """Bring the caller's thread there."""
-    core = home()
+    """Bring the caller's thread to the core that others leave to it."""
+    core = getattr(_caller, "home", None)
     if core is not None and _core() != core:
         cores = os.sched_getaffinity(0)
         if core in cores:

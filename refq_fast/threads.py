@@ -1,6 +1,9 @@
 """Work cut into pieces by its shape alone, computed by a pool of threads: the bits do not depend on their number."""
 
+import collections
+import contextlib
 import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -35,16 +38,23 @@ def cuts(length, count):
 
 
 def each(function, tasks):
-    """function(task) for all tasks, in numba.get_num_threads() threads; a single task stays in the thread that asks."""
-    if len(tasks) == 1:
-        function(tasks[0])
+    """function(task) for all tasks, in numba.get_num_threads() threads, the caller's among them.
+
+    The caller waits for tasks that others are at, never for a thread that has not come: to wake one takes long.
+    """
+    left = collections.deque(tasks)
+    helpers = min(numba.get_num_threads(), len(left)) - 1
+    if helpers < 1:
+        _work(function, left)
         return
-    threads = numba.get_num_threads()
-    if threads > 1 and len(tasks) > 1:
-        list(_pool(threads).map(function, tasks))
-    else:
-        for task in tasks:
-            function(task)
+    cores.come_home()
+    others = [_pool(helpers, cores.others()).submit(_work, function, left) for _ in range(helpers)]
+    try:
+        _work(function, left)
+    finally:
+        for other in others:
+            if not other.cancel():
+                other.result()
 
 
 def over_rows(kernel, *arrays):
@@ -69,6 +79,26 @@ def _hold(masks):
             _set_affinity(0, masks.shape[1] * masks.itemsize, masks[thread].ctypes.data)
 
 
+def _work(function, left):
+    try:
+        while left:
+            try:
+                task = left.popleft()
+            except IndexError:  # another was faster
+                return
+            function(task)
+    finally:
+        left.clear()  # nothing, or what an error leaves
+
+
 @functools.cache
-def _pool(threads):
-    return ThreadPoolExecutor(threads, thread_name_prefix="refq")
+def _pool(threads, places):
+    """A pool of threads, each held to one of some cores, if there are any."""
+    free = list(places)
+
+    def hold():
+        with contextlib.suppress(OSError):  # a core may have been taken from us
+            if free:
+                os.sched_setaffinity(0, {free.pop()})
+
+    return ThreadPoolExecutor(threads, thread_name_prefix="refq", initializer=hold)

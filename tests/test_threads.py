@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 
+import pytest
 import threadpoolctl
 
-from refq_fast import blas
+from refq_fast import blas, threads
 
 COMMAND = """
 import json, threadpoolctl
@@ -40,3 +42,27 @@ def test_pieces_of_a_product_are_single_threaded_and_blas_gets_its_threads_back(
         assert blas_threads() == before
     assert len(found) == 3
     assert {count for counts in found for count in counts} == {1}
+
+
+def test_tasks_that_fail_say_so_once_nothing_is_at_work_any_more():
+    begun, done = [], []
+
+    def work(task):
+        begun.append(task)
+        if task == 3:
+            raise ValueError("3")
+        time.sleep(0.01)
+        done.append(task)
+
+    with pytest.raises(ValueError, match="3"):
+        threads.each(work, range(100))
+    assert sorted(begun) == sorted([*done, 3])
+    assert len(done) < 20
+    threads.each(work, [5, 6])
+    assert {5, 6} <= set(done)
+
+
+def test_tasks_may_have_tasks():
+    found = []
+    threads.each(lambda i: threads.each(lambda j: found.append((i, j)), range(5)), range(6))
+    assert sorted(found) == [(i, j) for i in range(6) for j in range(5)]
