@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from refq_fast.kernel import serial
+from refq_fast.kernel import merged, serial
 from refq_fast.one_row import SMALLEST, of_codes, of_floats, to_codes, turn_row
 from refq_fast.simd import LANES
 from refq_fast.stored_rows import of_bytes, of_reals
@@ -60,7 +60,7 @@ def _tiles(row):
     return (row[OUT] + LANES - 1) // LANES
 
 
-@serial
+@merged
 def _prepare(row, x, room):
     floats, words, sums, steps, zeros = room
     slot, bits, x = row[SLOT], row[INPUT_BITS], x[: row[LENGTH]]
@@ -97,7 +97,7 @@ def _on_grid(x, bits):
         x[i] = (min(max(np.rint(x[i] / step) + zero, low), high) - zero) * step
 
 
-@serial
+@merged
 def _multiply(row, biases, room, y, first, last):
     """Tiles first..last-1 of one weight."""
     rows, y = (first * LANES, min(last * LANES, row[OUT])), y[row[PLACE] :]

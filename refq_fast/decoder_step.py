@@ -7,7 +7,7 @@ from refq_fast.decoder_cache import attend, put
 from refq_fast.decoder_crew import JOB, PIECES, THREADS, borrowed, dismiss, finish, leads, left, offer, over, take, wait
 from refq_fast.decoder_products import OUT, PLACE, multiply, prepare
 from refq_fast.exponential import decay
-from refq_fast.kernel import parallel, serial
+from refq_fast.kernel import merged, parallel, serial
 from refq_fast.simd import LANES, load_floats, maximum, splat, store, where
 from refq_fast.sums import dot
 
@@ -34,12 +34,12 @@ def step(at, eps, weights, table, room, rows, angles, cache, crew):
     if leads(crew):
         _lead(at, eps, borrowed(weights), borrowed(angles), work, crew)
         dismiss(crew)
-    idle = 0
+    idle = np.int64(0)
     while not over(crew):
         idle = _help(crew, work, idle)
 
 
-@serial
+@merged
 def _lead(at, eps, weights, angles, work, crew):
     (token, position), (embedding, norms, _) = at, weights
     table, _, _, (_, found, mixed, _), _ = work
@@ -73,10 +73,10 @@ def _share(job, pieces, work, crew):
     crew[JOB], crew[JOB + 1], crew[JOB + 2] = job
     if pieces == 1 or crew[THREADS] == 1:
         crew[PIECES] = 1
-        _do(crew, 0, work)
+        _do(crew, np.int64(0), work)  # for a literal it would be compiled once more
     else:
         offer(crew, min(pieces, MOST))
-        idle = 0
+        idle = np.int64(0)
         while left(crew):
             idle = _help(crew, work, idle)
 
@@ -121,7 +121,7 @@ def _add(x, y):
         x[j] += y[j]
 
 
-@serial
+@merged
 def _attention(layer, position, angles, work, crew):
     """From q, k and v side by side to what o_proj reads, head after head."""
     table, _, _, (q, found, _, _), cache = work
@@ -134,7 +134,7 @@ def _attention(layer, position, angles, work, crew):
     now = cache[0][layer], cache[1][layer], cache[2][layer], cache[3][layer]
     put(k, found[first : first + K * d], position, now)
     pieces = min(K, 1 + (position + 1) * K * wide // NUMBERS)
-    _share((layer, position + 1, 0), pieces, work, crew)
+    _share((layer, position + 1, np.int64(0)), pieces, work, crew)
 
 
 @serial

@@ -40,6 +40,7 @@ def _compiler(**options):
 
 
 serial = _compiler()
+merged = _compiler(inline="always")  # before its only caller is compiled: LLVM works at each called function once more
 inlined = _compiler(forceinline=True)  # for what takes or gives many vectors: they stay in registers
 _parallel = _compiler(parallel=True)
 
