@@ -11,6 +11,7 @@ from numba import prange
 from refq.grids.pack import as_codes
 from refq_fast import decoded
 from refq_fast.grids.pack import pack_codes, unpack_codes
+from refq_fast.interleaved import AHEAD
 from refq_fast.kernel import inlined, parallel, serial
 from refq_fast.simd import LANES, fma, load_floats, load_words, splat, store
 from refq_fast.simd_integers import prefetch
@@ -19,7 +20,6 @@ from refq_fast.simd_tables import HAS_BYTE_TABLES, across, byte_entries, load_pl
 UNIT = 64  # indices looked up together
 TASK = 2**16  # indices of a task, at least
 MANY = 6  # rows of x, of which more are not multiplied by each unit as soon as it is looked up
-AHEAD = 2560  # words: the processor is told of indices 10 KB before they are needed
 
 
 class ByteTables(NamedTuple):
@@ -49,8 +49,7 @@ class ByteTables(NamedTuple):
             return decoded.product(x, out, self._look_up)
         rows, y = np.zeros((len(x), self.codes.shape[1] * 4), np.float32), np.empty((len(x), out), np.float32)
         rows[:, :length] = x
-        size = rows.shape[1] if self.tables.shape[1] == 256 else length * 256 // self.tables.shape[1]
-        _few_rows(self.codes, self.tables, size, rows, y, max(1, TASK // length))
+        _few_rows(self.codes, self.tables, self._size(), rows, y, max(1, TASK // length))
         return y
 
     def looked_up(self):
@@ -59,7 +58,11 @@ class ByteTables(NamedTuple):
 
     def _look_up(self, rows, w):
         tables = self.tables[rows] if len(self.tables) > 1 else self.tables
-        _look_up(self.codes[rows], tables, self.shape[1] * 256 // self.tables.shape[1], w)
+        _look_up(self.codes[rows], tables, self._size(), w)
+
+    def _size(self):
+        """Inputs of a group."""
+        return self.shape[1] * 256 // self.tables.shape[1]
 
 
 def byte_tables(packed, codebook, bits, length):
@@ -95,9 +98,9 @@ def _few_rows(codes, tables, size, x, y, chunk):
 def _dot(codes, tables, size, x):
     """One row of the weight with one of x, which ends with zeros where its units do not."""
     a = b = c = d = splat(np.float32(0))
-    for first in range(0, len(x), size):
-        table = load_planes(tables, first // size * 256)
-        for at in range(first, min(first + size, len(x)), UNIT):
+    for group in range(len(tables) // 256):
+        table = load_planes(tables, group * 256)
+        for at in range(group * size, (group + 1) * size, UNIT):
             prefetch(codes, at // 4 + AHEAD)
             found = byte_entries(table, load_words(codes, at // 4))
             a = fma(found[0], load_floats(x, at), a)

@@ -25,7 +25,7 @@ def product(x, out, decode):
     """x (..., in) times the transpose of a weight (out, in); decode(rows, w) writes the rows of a slice into w."""
     rows = blas.laid_out(x).reshape(-1, x.shape[-1])
     y = np.empty((len(rows), out), x.dtype)
-    own = matmul.LANES == 16 and x.dtype == np.float32 and len(rows) >= matmul.ROWS
+    own = matmul.fits(rows)
 
     def compute(tile):
         w = np.empty((tile.stop - tile.start, x.shape[-1]), x.dtype)

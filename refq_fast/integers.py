@@ -125,8 +125,8 @@ def _shape(weight):
 def _few_rows_alone(x, bits, symmetric, unit, codes, scale, zero_point, y):
     words, sums, steps, zeros, finite = _as_codes(x, bits, symmetric, unit, codes, scale)
     for row in range(len(x)):
-        weight = codes, scale, zero_point
-        of_codes(*weight, words[row], sums[row], steps[row], zeros[row], y[row], 0, len(codes))
+        row_of_x = words[row], sums[row], steps[row], zeros[row]
+        of_codes(codes, scale, zero_point, *row_of_x, y[row], 0, len(codes))
     return finite
 
 
@@ -145,11 +145,11 @@ def _as_codes(x, bits, symmetric, unit, codes, scale):
 @parallel
 def _few_rows(x, bits, symmetric, unit, codes, scale, zero_point, y):
     words, sums, steps, zeros, finite = _as_codes(x, bits, symmetric, unit, codes, scale)
-    tiles, weight = len(codes), (codes, scale, zero_point)
+    tiles = len(codes)
     for task in prange((tiles + TILES - 1) // TILES):
         for row in range(len(x)):
-            last = min(task * TILES + TILES, tiles)
-            of_codes(*weight, words[row], sums[row], steps[row], zeros[row], y[row], task * TILES, last)
+            row_of_x, last = (words[row], sums[row], steps[row], zeros[row]), min(task * TILES + TILES, tiles)
+            of_codes(codes, scale, zero_point, *row_of_x, y[row], task * TILES, last)
     return finite
 
 

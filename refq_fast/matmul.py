@@ -25,9 +25,14 @@ PIECE, TASKS = 2**23, 8  # multiplications a task at least, about 60 microsecond
 LONG = 4  # times as long as the result is high and wide: then the sum is cut
 
 
+def fits(a):
+    """Whether there is a kernel for a."""
+    return LANES == 16 and a.dtype == np.float32 and len(a) >= ROWS
+
+
 def pays(a, b):
     """Whether `product` is faster than a BLAS."""
-    return LANES == 16 and a.dtype == np.float32 and len(a) >= FEW and a.size * b.shape[1] >= SMALL
+    return fits(a) and len(a) >= FEW and a.size * b.shape[1] >= SMALL
 
 
 def product(a, b):

@@ -210,7 +210,7 @@ def test_the_order_of_a_sum_does_not_depend_on_where_its_arrays_lie(dtype):
 
 def test_bits_do_not_depend_on_threads_or_on_who_else_computes():
     packed = refq_fast.PackedWeight(*weight(600, 512, 16)[0])
-    others = [refq_fast.CodebookWeight(*indices(bits, 600, 512, 1, True)[0]) for bits in (2, 4, 6, 8)]
+    others = [refq_fast.CodebookWeight(*indices(bits, 600, 512, 1, True)[0]) for bits in (2, 3, 4, 6, 8)]
     x = np.random.default_rng(1).standard_normal((9, 512)).astype(np.float32)
     threads = numba.get_num_threads()
 

@@ -34,9 +34,8 @@ def load(name, threads=None, training=False):
         import refq as engine
     else:
         import refq_fast as engine
-        from refq_fast import kernel
 
-        _announce(kernel)
+        _announce(engine.kernel)
         engine.threads.use(threads)
     # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
     threadpoolctl.threadpool_limits(1, user_api="blas")
