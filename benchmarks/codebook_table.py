@@ -7,11 +7,11 @@ best k-means of at most as many bits a weight, whatever the width of its indices
 """
 
 import argparse
-import datetime
 import itertools
 import pathlib
 
 import refq_fast
+from benchmarks.dated import TODAY, dated
 from refq.jobs.plan import Options
 from refq.jobs.schemes import compare
 
@@ -19,7 +19,6 @@ WIDTHS = (2, 3, 4)
 SIZES = ("channel", 64, 32)
 RANGES = ("minmax", "mse")
 CODEBOOKS = ("tensor", "channel", 256)
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def schemes():
@@ -58,12 +57,12 @@ def main():
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--name", help="of the model, for the title and the file")
     options = parser.parse_args()
-    day, name, chosen = datetime.date.today().isoformat(), options.name or options.model.name, schemes()
+    name, chosen = options.name or options.model.name, schemes()
     whole, *rows = compare(options.model, refq_fast, chosen, options.text, limit=options.tokens)
     scored = f"the first {options.tokens} tokens" if options.tokens else "the whole file"
     head = ("bits a weight", "bits", "a", "grid", "SQNR, dB", "perplexity", "k-means of at most as many bits a weight")
     page = [
-        f"# k-means and affine grids: {name} on {options.text.name}, {scored}, {day}",
+        f"# k-means and affine grids: {name} on {options.text.name}, {scored}, {TODAY}",
         "",
         f"Perplexity of the float model: {whole['perplexity']:.6g}. Bits a weight are those of the files: scales have",
         "32 bits, entries of codebooks 16; k-means is kmeans_optimal. Where a group does not divide the inputs,",
@@ -73,7 +72,7 @@ def main():
         "|---:|---:|---|---|---:|---:|---|",
         *lines(rows, chosen),
     ]
-    path = RESULTS / f"{day}-codebooks-{name}.md"
+    path = dated(f"codebooks-{name}.md")
     path.write_text("\n".join(page) + "\n", encoding="utf-8")
     print("\n".join(page), f"\nwritten: {path}")
 

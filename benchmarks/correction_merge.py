@@ -7,12 +7,12 @@ W4A4, a grid a row and a token, channel reassembly first.
 """
 
 import argparse
-import datetime
 import pathlib
 
 import numpy as np
 
 import refq_fast
+from benchmarks.dated import TODAY, dated
 from refq.files.checkpoint import open_checkpoint
 from refq.files.tokenizer import open_tokenizer
 from refq.jobs.calibrated import Calibration, calibration_windows, plan_calibrated
@@ -27,7 +27,6 @@ from refq.jobs.text import cut_documents, read_documents
 from refq.training.blocks import block_weights, run_blocks
 from refq.training.low_rank import corrected_outputs
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 SCORED = 20_000  # tokens
 
 
@@ -48,8 +47,8 @@ def main():
     params = load_model(options.model, engine)[1]
     tokenizer = open_tokenizer(options.model, checkpoint.config["vocab_size"])
     windows = cut_windows(cut_documents(read_documents(options.text)[1], tokenizer)[:SCORED], 256)
-    name, day = pathlib.Path(options.model).name, datetime.date.today()
-    lines = [f"# Error correction merged into the weights, and kept beside them: {name}, {day}", ""]
+    name = pathlib.Path(options.model).name
+    lines = [f"# Error correction merged into the weights, and kept beside them: {name}, {TODAY}", ""]
     lines += [f"W4A4 after reassembly, {options.blocks} blocks a group. Perplexity of {SCORED} tokens.", ""]
     lines += ["| learning rate | kept beside | merged |", "|---|---:|---:|"]
     for rate in options.learning_rates:
@@ -58,7 +57,7 @@ def main():
         beside, merged = (perplexity(engine, weights, settings.config, windows) for weights in both)
         lines.append(f"| {rate:g} | {beside:.4f} | {merged:.4f} |")
         print(lines[-1], flush=True)
-    (RESULTS / f"{day}-correction-merge-{name}.md").write_text("\n".join(lines) + "\n")
+    dated(f"correction-merge-{name}.md").write_text("\n".join(lines) + "\n")
 
 
 def solve(merge, params, tokens, settings, how):

@@ -1,28 +1,21 @@
 """The dated table of exports, and its JSON."""
 
-import datetime
 import json
-import os
-import pathlib
-import platform
 
 import refq
+from benchmarks.dated import MACHINE, TODAY, dated
 from benchmarks.exports_cases import CASES
-from refq.app.info import cpu_name
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 HEAD = ("program", "layer", "model", "grids", "weights equal", "perplexity", "program's", "largest", "rms")
 
 
 def leave(rows, versions, exports, tokens):
     """Write results/DATE-exports.json and .md."""
-    date = datetime.date.today()
-    machine = {"processor": cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()}
     ends = [{key: each[key] for key in ("refused", "back", "said")} for each in exports]
     ends = [each["case"]._asdict() | {"grid": each["case"].grid} | end for each, end in zip(exports, ends, strict=True)]
-    found = {"title": "Exports", "date": str(date), "machine": machine, "tokens": tokens}
+    found = {"title": "Exports", "date": TODAY, "machine": MACHINE, "tokens": tokens}
     found |= {"versions": {"refq": refq.__version__} | versions, "exports": ends, "loads": rows}
-    path = RESULTS / f"{date}-exports"
+    path = dated("exports")
     path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(told(found), encoding="utf-8")
     print(told(found))

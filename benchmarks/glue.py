@@ -9,7 +9,6 @@ after N more. The table is made of all rows there are.
 """
 
 import argparse
-import datetime
 import itertools
 import json
 import pathlib
@@ -21,10 +20,10 @@ import tempfile
 import time
 from typing import NamedTuple
 
+from benchmarks.dated import TODAY, dated
 from benchmarks.minilm import PACKAGE, minilm
 from benchmarks.report import COLOURS, plotted
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 TASKS = {"sst2": "validation_accuracy", "stsb": "validation_spearman"}
 FORMS, SCHEMES = ("bert", "shared"), ("kmeans", "linear_mean")
 SEEDS = {1: (0,), 2: (0, 1, 2), 3: (0, 1, 2), 4: (0, 1, 2), 5: (0,)}  # by bits
@@ -71,7 +70,7 @@ def main():
     text = table({run: row for run, row in rows.items() if row})
     print(text)
     if all(rows.values()):
-        path = RESULTS / f"{datetime.date.today()}-glue-minilm.md"
+        path = dated("glue-minilm.md")
         path.write_text(text)
         plotted(path.with_suffix(".png"), lambda: picture(rows))
 
@@ -178,7 +177,7 @@ def drops(rows, bits, form, scheme, tasks):
     return found
 
 
-HEADING = f"""# Quantize, then fine-tune: all-MiniLM-L6-v2 on SST-2 and STS-B, {datetime.date.today()}
+HEADING = f"""# Quantize, then fine-tune: all-MiniLM-L6-v2 on SST-2 and STS-B, {TODAY}
 
 {{}}. Each float model is fine-tuned on 2,000 items, 32 tokens, 2 epochs; quantized, one codebook a tensor, embeddings
 among them, the classifier not; and fine-tuned in the same way with its indices fixed. shared: its last layer serves for

@@ -8,14 +8,14 @@ as many bytes are read of an array; llama.cpp has the same weights as Q4_0.
 
 import pathlib
 import tempfile
-import time
 
 import numpy as np
 
 import refq_fast
+from benchmarks.dated import timed
 from benchmarks.decode import PEER, SMALL, Decoder, beside
 from benchmarks.llama_cpp import LlamaCpp, parser, prepare, quiet
-from benchmarks.report import RESULTS, growth, leave, plotted
+from benchmarks.report import growth, leave, plotted
 from refq.jobs.plan import Options
 from refq.jobs.quantize import quantize_model
 
@@ -114,9 +114,8 @@ def main():
         grown = list(by_context(folder / "15M", options.rounds))
     notes = [__doc__.split("\n\n")[2].replace("\n", " ")]
     leave("growth", "Decoding: growth with size and context", notes, found + grown, [PEER])
-    today = time.strftime("%Y-%m-%d")
-    plotted(RESULTS / f"{today}-growth-sizes.png", lambda: draw_sizes(found, names))
-    plotted(RESULTS / f"{today}-growth-contexts.png", lambda: draw_contexts(grown))
+    plotted(timed("growth-sizes").with_suffix(".png"), lambda: draw_sizes(found, names))
+    plotted(timed("growth-contexts").with_suffix(".png"), lambda: draw_contexts(grown))
 
 
 if __name__ == "__main__":

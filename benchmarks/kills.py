@@ -7,7 +7,6 @@ trial differs.
 """
 
 import argparse
-import datetime
 import hashlib
 import json
 import pathlib
@@ -18,9 +17,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.dated import TODAY, dated
 from refq.jobs.training_state import load_state
-
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def digest(directory):
@@ -91,7 +89,7 @@ def main():
     seconds = time.monotonic() - began
     expected, moments = digest(given.folder / "whole"), random.Random(given.seed)
     size = sum(path.stat().st_size for path in given.model.glob("*.safetensors"))
-    lines = [f"# {given.kills} kills of refq {given.verb}, {datetime.date.today()}", ""]
+    lines = [f"# {given.kills} kills of refq {given.verb}, {TODAY}", ""]
     lines += [f"{size} bytes of weights, options {given.options}; uninterrupted {seconds:.1f} s, sha256 {expected}", ""]
     lines += ["| killed after | finished | after resuming |", "|---|---|---|"]
     wrong = 0
@@ -104,7 +102,7 @@ def main():
         print(lines[-1], flush=True)
     lines.append(f"\n{given.kills - wrong} of {given.kills} identical.")
     print(lines[-1])
-    (RESULTS / f"{datetime.date.today()}-kills-{given.verb}-{given.model.name}.md").write_text("\n".join(lines) + "\n")
+    dated(f"kills-{given.verb}-{given.model.name}.md").write_text("\n".join(lines) + "\n")
     sys.exit(wrong > 0)
 
 

@@ -7,8 +7,6 @@ the partition of 2**20 finer bins, which bounds the optimum from below (SPEC.md,
 """
 
 import argparse
-import datetime
-import pathlib
 import statistics
 import time
 
@@ -19,12 +17,11 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 import refq_fast
-from refq.app.info import cpu_name
+from benchmarks.dated import PROCESSOR, timed
 from refq_fast.partition import first_bins
 
 ENTRIES, SIZE, EXACT = 16, 2**24, 2**20
 LAWS = {"normal": lambda r, n: r.standard_normal(n), "student": lambda r, n: r.standard_t(4, n)}
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def main():
@@ -33,7 +30,7 @@ def main():
     parser.add_argument("--laws", nargs="+", choices=LAWS, default=list(LAWS))
     options = parser.parse_args()
     refq_fast.threads.use(1)
-    lines = [HEADING.format(cpu_name(), np.__version__, numba.__version__, sklearn.__version__)]
+    lines = [HEADING.format(PROCESSOR, np.__version__, numba.__version__, sklearn.__version__)]
     with threadpool_limits(1):
         for law in options.laws:
             refq_fast.kmeans_optimal(
@@ -42,7 +39,7 @@ def main():
             lines += [line(law, SIZE, options.rounds), line(law, EXACT, options.rounds)]
     text = "\n".join(lines) + "\n"
     print(text)
-    (RESULTS / f"{datetime.date.today()}-kmeans.md").write_text(text)
+    timed("kmeans").with_suffix(".md").write_text(text)
 
 
 HEADING = f"""# k-means of {ENTRIES} entries, codebook and index, beside scikit-learn

@@ -6,13 +6,12 @@ Each run is a process of its own. Writes a dated table.
 """
 
 import argparse
-import datetime
 import math
-import os
 import pathlib
 import tempfile
 
-from benchmarks.large_model import RESULTS, run
+from benchmarks.dated import PROCESSOR, TODAY, timed
+from benchmarks.large_model import run
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.calibrated import Calibration, Run
 from refq.jobs.calibrated_needs import memory_needed
@@ -27,12 +26,12 @@ def main():
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--context", type=int, default=512)
     options = parser.parse_args()
-    checkpoint, day = open_checkpoint(options.model), datetime.date.today().isoformat()
+    checkpoint = open_checkpoint(options.model)
     weights = sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
     lines = [
-        f"# Calibrating {weights / 1e9:.2f}G weights, {checkpoint.config['num_hidden_layers']} blocks, {day}",
+        f"# Calibrating {weights / 1e9:.2f}G weights, {checkpoint.config['num_hidden_layers']} blocks, {TODAY}",
         "",
-        f"{os.cpu_count()} cores; {options.sequences} sequences of {options.context} tokens; 4 bits, groups of 128.",
+        f"{PROCESSOR}; {options.sequences} sequences of {options.context} tokens; 4 bits, groups of 128.",
         "",
         "| method | seconds | a block | peak memory, MB | promised |",
         "|---|---:|---:|---:|---:|",
@@ -47,7 +46,7 @@ def main():
         a_block = seconds / checkpoint.config["num_hidden_layers"]
         lines.append(f"| {method} | {seconds:.0f} | {a_block:.1f} | {memory / 1e6:.0f} | {promised / 1e6:.0f} |")
         print(lines[-1], flush=True)
-    path = RESULTS / f"{day}-large-calibration.md"
+    path = timed("large-calibration").with_suffix(".md")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {path}")
 

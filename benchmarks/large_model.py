@@ -4,7 +4,6 @@ Each run is a process of its own, so that its peak memory is its own. Writes a d
 """
 
 import argparse
-import datetime
 import itertools
 import math
 import os
@@ -13,10 +12,10 @@ import sys
 import tempfile
 import time
 
+from benchmarks.dated import PROCESSOR, TODAY, timed
 from refq.files.checkpoint import open_checkpoint
 from refq.jobs.plan import memory_bound
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 GRIDS = (("32", "minmax"), ("channel", "minmax"), ("32", "mse"))
 
 
@@ -37,14 +36,13 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     options = parser.parse_args()
     checkpoint = open_checkpoint(options.model)
-    weights = [math.prod(info.shape) for _, info in checkpoint.tensors.values()]
+    weights = sum(math.prod(info.shape) for _, info in checkpoint.tensors.values())
     size = sum(map(os.path.getsize, checkpoint.files))
     bound = memory_bound(checkpoint)
-    day = datetime.date.today().isoformat()
     lines = [
-        f"# Quantizing {sum(weights) / 1e9:.2f}G weights, {size / 1e9:.2f} GB in {len(checkpoint.files)} files, {day}",
+        f"# Quantizing {weights / 1e9:.2f}G weights, {size / 1e9:.2f} GB in {len(checkpoint.files)} files, {TODAY}",
         "",
-        f"{os.cpu_count()} cores. GB/s of the input as it is stored. The promised memory is {bound / 1e6:.0f} MB.",
+        f"{PROCESSOR}. GB/s of the input as it is stored. The promised memory is {bound / 1e6:.0f} MB.",
         "",
         "| group | range | threads | seconds | GB/s | peak memory, MB |",
         "|---:|---|---:|---:|---:|---:|",
@@ -58,7 +56,7 @@ def main():
         print(row, flush=True)
         if memory > bound:
             raise SystemExit(f"{memory} bytes of memory; at most {bound} are promised")
-    path = RESULTS / f"{day}-large-model.md"
+    path = timed("large-model").with_suffix(".md")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {path}")
 

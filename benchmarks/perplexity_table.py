@@ -6,7 +6,6 @@ Each row is what a user gets: `refq quantize`, then `refq perplexity` on the dir
 """
 
 import argparse
-import datetime
 import itertools
 import json
 import pathlib
@@ -14,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+from benchmarks.dated import TODAY, dated
+
 GRIDS = (("8", "channel"), ("4", "channel"), ("4", "32"), ("4", "4"), ("3", "channel"), ("3", "4"), ("2", "4"))
 RANGES = ("minmax", "percentile", "mse", "sqnr")
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def refq(*arguments):
@@ -45,10 +45,9 @@ def main():
     parser.add_argument("text", type=pathlib.Path)
     parser.add_argument("--tokens", type=int)
     options = parser.parse_args()
-    day = datetime.date.today().isoformat()
     scored = f"the first {options.tokens} tokens" if options.tokens else "the whole file"
     lines = [
-        f"# {options.model.name} on {options.text.parent.name}/{options.text.name}, {scored}, {day}",
+        f"# {options.model.name} on {options.text.parent.name}/{options.text.name}, {scored}, {TODAY}",
         "",
         "| bits | group | grid | range | bits per weight | perplexity |",
         "|---:|---:|---|---|---:|---:|",
@@ -56,7 +55,7 @@ def main():
     for row in rows(options.model, options.text, options.tokens):
         lines.append("| {} | {} | {} | {} | {:.3f} | {:.4f} |".format(*row))
         print(lines[-1], flush=True)
-    path = RESULTS / f"{day}-perplexity-{options.model.name}.md"
+    path = dated(f"perplexity-{options.model.name}.md")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {path}")
 

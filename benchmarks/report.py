@@ -4,21 +4,16 @@ A ratio is the median of the pairwise ratios of interleaved rounds, with quartil
 several are wall time. Plots need matplotlib; without it a line says so.
 """
 
-import datetime
 import importlib.metadata
 import importlib.util
 import json
-import os
-import pathlib
-import platform
 import statistics
 from typing import NamedTuple
 
 import refq
+from benchmarks.dated import MACHINE, PROCESSOR, TODAY, timed
 from benchmarks.measure import ratio
-from refq.app.info import cpu_name
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")  # Okabe and Ito
 HEAD = ("work", "threads", "peer", "refq", "peer's", "times faster (quartiles)", "goal", "of the limit", "peer's")
 
@@ -47,16 +42,15 @@ def leave(name, title, notes, comparisons, packages):
         comparisons: list of Comparison.
         packages: names of distributions whose versions are told, peers first.
     """
-    machine = {"processor": cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()}
     versions = {package: importlib.metadata.version(package) for package in (*packages, "numpy", "numba")}
     versions["refq"] = refq.__version__
-    date, path = datetime.date.today(), RESULTS / f"{datetime.date.today()}-{name}"
+    path = timed(name)
     rows = [each._asdict() | {"times_faster": ratio(each.ours, each.theirs)} for each in comparisons]
-    found = {"title": title, "date": str(date), "machine": machine, "versions": versions, "notes": notes, "rows": rows}
+    found = {"title": title, "date": TODAY, "machine": MACHINE, "versions": versions, "notes": notes, "rows": rows}
     path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     table = _table(comparisons)
     told = ", ".join(f"{package} {version}" for package, version in versions.items())
-    lines = [f"# {title}, {date}", "", f"{machine['processor']}, {machine['cores']} cores; {told}.", *notes]
+    lines = [f"# {title}, {TODAY}", "", f"{PROCESSOR}; {told}.", *notes]
     lines += ["One thread: process CPU time; more: wall time. Above 1 refq is faster.", ""]
     path.with_suffix(".md").write_text("\n".join([*lines, *table]) + "\n", encoding="utf-8")
     print("\n".join(table))

@@ -6,12 +6,12 @@ DATA has glue/stsb/dev.jsonl. All matrices are quantized, embeddings among them.
 """
 
 import argparse
-import datetime
 import pathlib
 import tempfile
 
 import numpy as np
 
+from benchmarks.dated import TODAY, dated
 from benchmarks.minilm import PACKAGE, minilm
 from refq.app.engine import load
 from refq.jobs.encoder import load_encoder
@@ -19,7 +19,6 @@ from refq.jobs.finetune import uniform
 from refq.jobs.sentences import figures, open_task, predict
 from refq.training.codebook_student import SCHEMES, quantized_names, start_student, used_weights
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 FLOAT, WITHIN = 0.8673, 0.0005  # Spearman in float32 by transformers, and how near ours must be
 SEEDS = {"kmeans": (0, 1, 2)}  # the others draw nothing
 
@@ -51,7 +50,7 @@ def main():
         print(lines[-1], flush=True)
     text = "\n".join(lines) + "\n"
     print(text)
-    (RESULTS / f"{datetime.date.today()}-sentences-minilm.md").write_text(text)
+    dated("sentences-minilm.md").write_text(text)
 
 
 def measured(engine, weights, scheme, bits, seed, score):
@@ -63,7 +62,7 @@ def measured(engine, weights, scheme, bits, seed, score):
     return error / sum(np.square(weights[name], dtype=np.float64).sum() for name in names), score(used)
 
 
-HEADING = f"""# all-MiniLM-L6-v2 on STS-B dev, {datetime.date.today()}
+HEADING = f"""# all-MiniLM-L6-v2 on STS-B dev, {TODAY}
 
 {{}}. Spearman of the cosine of mean-pooled states with the scores, 1,500 pairs; in float32 {{:.4f}}.
 All matrices have one codebook each, embeddings among them; nothing is trained. kmeans: k-means++ and at most three of

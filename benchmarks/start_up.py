@@ -8,10 +8,8 @@ the compiled function under it.
 """
 
 import argparse
-import datetime
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -20,9 +18,8 @@ import tempfile
 import numba
 import numpy as np
 
-from refq.app.info import cpu_name
+from benchmarks.dated import PROCESSOR, TODAY, timed
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 WARM = """
 import json, time
 begun = time.perf_counter(), time.process_time()
@@ -70,8 +67,8 @@ def main():
         cold = [_warm_up(environment), _warm_up(environment, "--all")]
         _process([sys.executable, "-c", WARM], environment)
         runs = [json.loads(_process([sys.executable, "-c", WARM], environment)[0]) for _ in range(options.rounds)]
-    found = {"cold": cold, "warm": runs, "cpu": cpu_name(), "numba": numba.__version__, "numpy": np.__version__}
-    path = RESULTS / f"{datetime.date.today()}-start-up"
+    found = {"cold": cold, "warm": runs, "cpu": PROCESSOR, "numba": numba.__version__, "numpy": np.__version__}
+    path = timed("start-up")
     path.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     text = "\n".join(_lines(found)) + "\n"
     path.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -92,7 +89,7 @@ def _warm_up(environment, *arguments):
 
 
 def _lines(found):
-    yield f"# Start-up, {datetime.date.today()}"
+    yield f"# Start-up, {TODAY}"
     yield ""
     yield f"{found['cpu']}, NumPy {found['numpy']}, Numba {found['numba']}; medians of {len(found['warm'])} processes."
     yield ""

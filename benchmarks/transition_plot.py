@@ -6,16 +6,15 @@ python -m benchmarks.transition_plot OUT          writes a dated picture (PNG, w
 
 import argparse
 import csv
-import datetime
 import json
 import pathlib
 
 import numpy as np
 
 import refq
+from benchmarks.dated import dated
 
 MOMENTUM = 0.99  # of the running rate
-RESULTS = pathlib.Path(__file__).parent / "results"
 COLOURS = {"talr": "tab:blue", "cosine": "tab:orange"}
 
 
@@ -83,7 +82,7 @@ def main():
         followed = f"{ratio.min():>9.3f} to {ratio.max():<9.3f}"
         final = f"{rates[-steps // 20 :].mean():>10.2e}  {log['validation_perplexity'][-1]:>10.4f}"
         print(f"{bits:>4}  {schedule:<8}  {followed}  {final}")
-    path = RESULTS / f"{datetime.date.today().isoformat()}-transition-rate-stories260K.png"
+    path = dated("transition-rate-stories260K.png")
     draw(runs, path)
     print(path)
 

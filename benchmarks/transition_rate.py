@@ -7,19 +7,17 @@ learning rate the weights whose goals lie between two levels never stop crossing
 the rate: on each side they are pulled back to the other. The controller stops them.
 """
 
-import datetime
 import json
-import pathlib
 
 import numpy as np
 
 import refq
+from benchmarks.dated import dated
 
 COUNT, STEPS, RATE, SPREAD, PULL = 20_000, 8_000, 0.1, 0.3, 0.01
 FIRST, LAST = slice(STEPS // 5, STEPS // 2), slice(-STEPS // 20, None)  # 20 to 50 % of the run, and its last 5 %
 CASES = [(bits, noise) for noise in (1, 6) for bits in (2, 4)]  # width, noise in steps of the grid
 MEMORY = 100  # steps that a running average of momentum 0.99 remembers
-RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def simulate(bits, noise, scheduled, engine=refq, seed=0):
@@ -75,11 +73,10 @@ def title(bits, noise):
 
 
 def main():
-    day = datetime.date.today().isoformat()
     runs = {case: [simulate(*case, scheduled) for scheduled in (True, False)] for case in CASES}
     table = {title(*case): figures(*runs[case]) for case in CASES}
     settings = {"weights": COUNT, "steps": STEPS, "learning_rate": RATE, "eta": RATE, "pull": PULL, "spread": SPREAD}
-    path = RESULTS / f"{day}-transition-rate.json"
+    path = dated("transition-rate.json")
     path.write_text(json.dumps({"settings": settings, "results": table}, indent=1) + "\n", encoding="utf-8")
     print(path.read_text(encoding="utf-8"))
     draw(runs, path.with_suffix(".png"))
