@@ -44,8 +44,15 @@ def others():
 def come_home():
     """Bring the caller's thread to the core that others leave to it."""
     core = getattr(_caller, "home", None)
-    if core is not None and _core() != core:
-        cores = os.sched_getaffinity(0)
-        if core in cores:
+    if core is None or _core() == core:
+        return
+    cores = os.sched_getaffinity(0)
+    if core not in cores:
+        return
+    try:
+        try:
             os.sched_setaffinity(0, {core})
+        finally:  # Ctrl-C may be heard between the two
             os.sched_setaffinity(0, cores)
+    except OSError:  # some sandboxes forbid it
+        _caller.home = None

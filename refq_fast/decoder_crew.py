@@ -18,6 +18,7 @@ _yield = types.ExternalFunction("sched_yield", types.int32())
 
 MEMBERS, OFFERED, TAKEN, DONE, JOB, SIZE = range(0, 48, 8)  # all so far: who has come; pieces
 THREADS, PIECES = JOB + 4, JOB + 5  # who may come; pieces of the present job, whose three numbers stand at JOB
+FAILED = JOB + 6  # 1 when memory has run out
 PATIENCE = 200  # moments, of 10 to 40 nanoseconds
 OVER = -1  # pieces offered, when no more will be
 

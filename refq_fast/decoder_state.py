@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from refq_fast.decoder_cache import put_all
-from refq_fast.decoder_crew import SIZE, THREADS
+from refq_fast.decoder_crew import FAILED, SIZE, THREADS
 from refq_fast.decoder_products import LENGTH, OUT
 from refq_fast.decoder_step import step, together
 from refq_fast.decoder_table import room_of, whole
@@ -46,15 +46,18 @@ class State:
         at, rows, angles = (token, self.length), (*self.rows, y), self.angles[self.length]
         run = step if threads == 1 else together
         run(at, self.eps, self.weights, self.table.rows, self.room, rows, angles, self.cache, self.crew)
+        if self.crew[FAILED]:
+            raise MemoryError(f"no memory for what a token at position {self.length} needs")
         self.length += 1
         return y[: self.out]
 
     def take(self, cache):
         """Go on from where llama_decode came, whose cache holds all that this one does."""
-        first, self.length = self.length, cache[0][0].shape[2]
-        self._make_room(self.length)
+        first, length = self.length, cache[0][0].shape[2]
+        self._make_room(length)
         for layer, (k, v) in enumerate(cache):
             put_all(k[0, :, first:], v[0, :, first:], first, tuple(part[layer] for part in self.cache))
+        self.length = length
 
     def given(self):
         """The cache as llama_decode takes it."""

@@ -4,7 +4,21 @@ import numpy as np
 from numba import prange
 
 from refq_fast.decoder_cache import attend, put
-from refq_fast.decoder_crew import JOB, PIECES, THREADS, borrowed, dismiss, finish, leads, left, offer, over, take, wait
+from refq_fast.decoder_crew import (
+    FAILED,
+    JOB,
+    PIECES,
+    THREADS,
+    borrowed,
+    dismiss,
+    finish,
+    leads,
+    left,
+    offer,
+    over,
+    take,
+    wait,
+)
 from refq_fast.decoder_products import OUT, PLACE, multiply, prepare
 from refq_fast.exponential import decay
 from refq_fast.kernel import merged, parallel, serial
@@ -32,14 +46,17 @@ def step(at, eps, weights, table, room, rows, angles, cache, crew):
     """
     work, crew = borrowed((table, weights[2], room, rows, cache)), borrowed(crew)
     if leads(crew):
-        _lead(at, eps, borrowed(weights), borrowed(angles), work, crew)
+        try:
+            _lead(at, eps, borrowed(weights), borrowed(angles), work, crew)
+        except Exception:
+            crew[FAILED] = 1
         dismiss(crew)
     idle = np.int64(0)
     while not over(crew):
         idle = _help(crew, work, idle)
 
 
-@merged
+@serial  # not merged: a function cannot catch that memory ran out in itself
 def _lead(at, eps, weights, angles, work, crew):
     (token, position), (embedding, norms, _) = at, weights
     table, _, _, (_, found, mixed, _), _ = work
@@ -88,7 +105,10 @@ def _help(crew, work, idle):
     if piece < 0:
         wait(idle)
         return idle + 1
-    _do(crew, piece, work)
+    try:
+        _do(crew, piece, work)
+    except Exception:  # who leads would wait for ever
+        crew[FAILED] = 1
     finish(crew)
     return 0
 

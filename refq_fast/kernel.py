@@ -1,6 +1,8 @@
 """How kernels are compiled. No global fastmath: a division by 0, a NaN and a rounding mean what NumPy means by them."""
 
+import contextlib
 import functools
+import importlib
 import os
 import pathlib
 
@@ -10,16 +12,21 @@ from numba.core import event
 from refq_fast import cores
 
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+    numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 # and its threads wait awake for 0.1 milliseconds, about as far as loops are apart, then sleep: to wake them costs 50
 # microseconds a loop. Where another program has one of two cores, waiting longer would stall each loop for as long
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+_PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
+if not _PATIENCE.keys() & os.environ.keys():
+    os.environ |= _PATIENCE
+    with contextlib.suppress(ImportError):  # no OpenMP
+        importlib.import_module("numba.np.ufunc.omppool")  # loads it, and it reads them; processes begun here need not
+    for name in _PATIENCE:
+        del os.environ[name]
 
-# a kernel may call kernels of its own file and of the files directly in this folder: their state is part of its cache
+# a kernel may call those of any file of this package: their state is part of its cache
 _SHARED = [
-    (file.stat().st_mtime, file.stat().st_size) for file in sorted(pathlib.Path(__file__).parent.glob("[a-z]*.py"))
+    (file.stat().st_mtime, file.stat().st_size) for file in sorted(pathlib.Path(__file__).parent.rglob("[a-z]*.py"))
 ]
 
 

@@ -21,7 +21,7 @@ class PackedWeight:
 
     def __init__(self, packed, scale, zero_point, bits):
         bits, packed, scale = checks.bit_width(bits), np.asarray(packed), checks.as_float("scale", scale)
-        if packed.ndim != 2 or scale.ndim != 2 or 0 in scale.shape:
+        if packed.ndim != 2 or scale.ndim != 2 or scale.shape[1] == 0:
             raise ShapeError(f"packed has shape {packed.shape}, scale {scale.shape}; (out, bytes), (out, G) are needed")
         self.bits, self.dtype, self.groups, self.row_bytes = bits, scale.dtype, scale.shape[1], packed.shape[1]
         weight = arguments.quantized_matmul(_widest(self), packed, scale, zero_point, bits)[1:4]
@@ -80,7 +80,7 @@ class CodebookWeight:
     def __init__(self, packed, codebook, bits):
         bits, packed = checks.bit_width(bits, smallest=1), np.asarray(packed)
         codebook = checks.as_float("codebook", codebook)
-        if packed.ndim != 2 or codebook.ndim != 3 or 0 in codebook.shape:
+        if packed.ndim != 2 or codebook.ndim != 3 or 0 in codebook.shape[1:]:
             shapes = f"packed has shape {packed.shape}, codebook {codebook.shape}"
             raise ShapeError(f"{shapes}; (out, bytes), (out or 1, G, 2**bits) are needed")
         self.bits, self.dtype, self.groups, self.row_bytes = bits, codebook.dtype, codebook.shape[1], packed.shape[1]

@@ -17,6 +17,7 @@ from refq_fast.simd_integers import prefetch, rint
 from refq_fast.simd_squares import largest_of_each
 
 MOST = 65504  # of float16
+_EXPONENT = 0x7C00  # of a float16, all ones
 _HALF = np.float32(2.0**112)  # corrects the bias of a float16 whose fields stand where those of a float32 do
 
 
@@ -100,10 +101,14 @@ def _from_bfloat16(words, x):
 def _from_float16(words, x):
     for i in range(0, x.size - x.size % LANES, LANES):
         store(x, i, load_floats(words, i))
-    bits = x.view(np.int32)
+    bits, most = x.view(np.int32), np.uint16(0)
     for i in range(x.size - x.size % LANES, x.size):
         bits[i] = np.int32(np.int16(words[i])) << 13 & -0x70000001
         x[i] *= _HALF
+    for word in words:
+        most = max(most, word & np.uint16(_EXPONENT))
+    if most == _EXPONENT:  # of infinity and NaN, which the above takes for numbers
+        x[0] = np.inf
     return x
 
 

@@ -71,7 +71,7 @@ def load_floats(context, array, index):
 
 @intrinsic
 def store(context, array, index, value):
-    """array[index : index + LANES] = value, of a flat array of 32-bit elements."""
+    """array[index:] begins with the value's elements, which are as large as those of the flat array."""
 
     def generate(context, builder, signature, args):
         store_at(builder, args[2], pointer(context, builder, signature, args))

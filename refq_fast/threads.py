@@ -18,7 +18,7 @@ _set_affinity = types.ExternalFunction("sched_setaffinity", types.int32(types.in
 
 
 def use(count):
-    """How many threads the parallel kernels called from this thread use from now on; at most the cores."""
+    """How many threads the parallel kernels called from this thread use from now on; at most NUMBA_NUM_THREADS."""
     count = min(count, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(count)
     if _layer() == "omp":
@@ -48,13 +48,17 @@ def each(function, tasks):
         _work(function, left)
         return
     cores.come_home()
-    others = [_pool(helpers, cores.others()).submit(_work, function, left) for _ in range(helpers)]
+    others = []
     try:
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: the caller works alone
+            for _ in range(helpers):
+                others.append(_pool(helpers, cores.others()).submit(_work, function, left))
         _work(function, left)
     finally:
-        for other in others:
-            if not other.cancel():
-                other.result()
+        left.clear()
+        errors = [other.exception() for other in others if not other.cancel()]
+    for error in filter(None, errors):
+        raise error
 
 
 def over_rows(kernel, *arrays):
@@ -97,8 +101,13 @@ def _pool(threads, places):
     free = list(places)
 
     def hold():
-        with contextlib.suppress(OSError):  # a core may have been taken from us
-            if free:
-                os.sched_setaffinity(0, {free.pop()})
+        core = {free.pop()} if free else set()
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            if core & os.sched_getaffinity(0):  # it may have been given up since
+                os.sched_setaffinity(0, core)
 
     return ThreadPoolExecutor(threads, thread_name_prefix="refq", initializer=hold)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of the threads

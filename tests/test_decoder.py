@@ -145,6 +145,22 @@ def test_room_grows(monkeypatch):
         assert near(logits, expected)
 
 
+@pytest.mark.parametrize("cache_bits", [None, 8])
+def test_a_token_that_found_no_memory_may_be_given_again(monkeypatch, cache_bits):
+    params, config = seeded_model(3, **SIZES)
+    decoder, logits = fed(refq_fast, params, config, np.arange(10), [8, 1, 1], cache_bits=cache_bits)
+    again, _ = fed(refq_fast, params, config, np.arange(10), [8], cache_bits=cache_bits)
+
+    def none(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder_state.State, "_make_room", none)
+        with pytest.raises(MemoryError):
+            again.feed([8])
+    np.testing.assert_array_equal([again.feed([8]), again.feed([9])], logits[1:])
+
+
 def shared(monkeypatch):
     """A model whose products and attention are cut into pieces, some tokens, and threads that are called for them."""
     monkeypatch.setattr(decoder_state, "ALONE", 0)

@@ -169,6 +169,18 @@ def test_a_bit_after_the_last_code_is_refused(bits):
     )
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_a_weight_of_no_outputs_has_none(bits, rows):
+    x, packed = np.ones((rows, 64), np.float32), np.zeros((0, 8 * bits), np.uint8)
+    weights = [refq_fast.CodebookWeight(packed, np.zeros((0, 2, 2**bits), np.float32), bits)]
+    if bits > 1:
+        weights.append(refq_fast.PackedWeight(packed, np.ones((0, 2), np.float32), np.zeros((0, 2), np.int32), bits))
+        assert weights[1].quantized_linear(x, 8).shape == (rows, 0)
+    for weight in weights:
+        assert refq_fast.linear(x, weight).shape == (rows, 0)
+
+
 def test_every_finite_float16_is_read_exactly():
     @serial
     def read(bits, y):

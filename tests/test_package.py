@@ -37,6 +37,12 @@ print(len(kernels) > 0, sum(len(kernel.signatures) for kernel in kernels))
     assert done.stdout.split() == ["True", "0"]
 
 
+def test_importing_leaves_the_environment_as_it_is():
+    code = "import os; before = dict(os.environ); import refq_fast; print(os.environ == before)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["True"]
+
+
 def test_the_golden_files_travel_inside_the_package():
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"golden": "refq/_golden"}
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["refq", "refq_fast"]
