@@ -41,7 +41,8 @@ def test_decay_alone_shrinks_every_weight_by_the_rate(engine, arguments):
 @both
 @given(arguments())
 def test_float64_is_kept(engine, arguments):
-    assert_float64_is_kept(engine.adam, arguments)
+    # where decay and gradient cancel, their sum is all rounding, and a small eps would make a whole step of it
+    assert_float64_is_kept(engine.adam, arguments | {"eps": 0.1})
 
 
 WRONG = adam_mistakes("adam") | {

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import refq
@@ -26,6 +26,7 @@ def test_powers_of_two_scale_it(engine, arguments):
     scale = engine.lsq_scale(**arguments)
     eight = engine.lsq_scale(arguments["groups"] * np.float32(8), arguments["qmax"])
     zero = (arguments["groups"] == 0).all(axis=-1, keepdims=True)
+    assume((scale >= 2.0**-100).all())  # nothing on the way to it is subnormal
     np.testing.assert_array_equal(eight, np.where(zero, 1, scale * 8))
 
 
