@@ -11,6 +11,8 @@ from numba.core import event
 
 from refq_fast import cores
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("refq_fast is compiled, and NUMBA_DISABLE_JIT is set; refq is the same without compiling")
 # OpenMP first: starting a parallel loop costs 6 microseconds with it, 80 with Numba's own layer
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]

@@ -1,10 +1,13 @@
 """What the package promises as a whole: light imports, one namespace a wheel, a README that says what runs."""
 
+import os
 import pathlib
 import re
 import subprocess
 import sys
 import tomllib
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -41,6 +44,15 @@ def test_importing_leaves_the_environment_as_it_is():
     code = "import os; before = dict(os.environ); import refq_fast; print(os.environ == before)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["True"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("NUMBA_DISABLE_JIT", "1"), ("NUMBA_NUM_THREADS", "0")])
+def test_settings_of_numba_that_cannot_be_are_named(name, value):
+    command, environment = [sys.executable, "-m", "refq", "warmup"], os.environ | {name: value}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_golden_files_travel_inside_the_package():

@@ -101,8 +101,11 @@ def _check_out(out, overwrite):
             raise UsageError(f"--out {out}: {path} is a directory")
         if os.path.lexists(path) and not overwrite:
             raise UsageError(f"--out {out}: {path} exists; --overwrite replaces it")
-    with tempfile.TemporaryFile(dir=folder):  # an OSError here, not at the end
-        return paths[1]
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # an OSError here, not at the end
+            return paths[1]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from error
 
 
 def page_maker():

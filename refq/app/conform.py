@@ -1,6 +1,5 @@
 """refq conform: the golden cases on any implementation."""
 
-import pathlib
 import sys
 
 import click
@@ -9,6 +8,7 @@ from refq.app import engine
 from refq.errors import UsageError
 from refq.jobs import conform, conform_report
 from refq.jobs.foreign import Program
+from refq.jobs.output import write_whole
 
 READABLE = click.Path(exists=True, dir_okay=False, readable=True)
 
@@ -36,7 +36,7 @@ def command(modules, commands, only, xfails, report):
     found = conform.conform(implementations, only, expected, _say)
     click.echo(conform_report.table(found), nl=False)
     for path, write in writers.items():
-        pathlib.Path(path).write_text(write(found), encoding="utf-8")
+        write_whole(path, write(found))
     if not conform.succeeded(found):
         raise SystemExit(1)
 

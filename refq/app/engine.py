@@ -23,7 +23,7 @@ def load(name, threads=None, training=False):
     Returns
         engine: the module refq_fast or refq.
     Raises
-        UsageError: more threads than cores.
+        UsageError: more threads than cores, or a setting of Numba that no engine can have.
     """
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = most if threads is None else threads
@@ -33,8 +33,12 @@ def load(name, threads=None, training=False):
     if name == "reference":
         import refq as engine
     else:
-        import refq_fast as engine
-
+        try:
+            import refq_fast as engine
+        except ImportError as error:
+            raise UsageError(f"--engine fast does not load: {error}") from error
+        except ValueError as error:  # of Numba
+            raise UsageError(f"NUMBA_NUM_THREADS: {error}") from error
         _announce(engine.kernel)
         engine.threads.use(threads)
     # OpenBLAS gives other bits for other thread counts; the fast engine cuts its products itself
@@ -44,7 +48,7 @@ def load(name, threads=None, training=False):
 
 @functools.cache  # several loads in a process say it once
 def _announce(kernel):
-    kernel.before_compiling(lambda: click.echo("refq: compiling kernels, once for this installation ...", err=True))
+    kernel.before_compiling(lambda: click.echo("refq: compiling kernels that no run before needed ...", err=True))
 
 
 def about():

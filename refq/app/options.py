@@ -74,7 +74,8 @@ class GroupSize(click.ParamType):
 def setting(usual, name, kind, text):
     """The option for a field of the named tuple `usual`, whose value there is the default."""
     flag, default = f"--{name.replace('_', '-')}", getattr(usual, name)
-    return click.option(flag, type=kind, default=default, show_default=True, help=text)
+    shown = ",".join(default) if isinstance(default, tuple) else True
+    return click.option(flag, type=kind, default=default, show_default=shown, help=text)
 
 
 def group_size(default, text):

@@ -128,7 +128,7 @@ def _refuse(what, others, out=None):
 
 
 def _note(chosen):
-    if chosen.method == "affine" and chosen.bits not in (2, 4, 8):
+    if chosen.method == "affine" and chosen.bits in (3, 5, 6, 7):
         text = f"refq: {chosen.bits}-bit codes are packed densely; reading them needs compressed-tensors 0.18 or later"
         click.echo(text, err=True)
 

@@ -16,7 +16,7 @@ def read_objects(path):
         FormatError: a line that is no object, or too long; a file without items.
     """
     try:
-        lines = read_bytes(path, CEILING, FormatError, named=True).decode("utf-8").split("\n")
+        lines = read_bytes(path, CEILING, FormatError, named=True).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as problem:
         raise FormatError(f"{path}: byte {problem.start} is not UTF-8") from None
     found = [_object(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]

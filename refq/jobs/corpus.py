@@ -75,7 +75,7 @@ def batch_at(tokens, step, batch, context, seed, shift=True):
     return tokens[at], tokens[at + 1], np.array(numbers)
 
 
-def windows_in(tokens, context):
+def windows_in(tokens, context, path="the text"):
     """How many windows a text has, whatever the offset it is cut from.
 
     Raises
@@ -83,9 +83,7 @@ def windows_in(tokens, context):
     """
     count = (len(tokens) - context) // context
     if count < 1:
-        raise UsageError(
-            f"the text has {len(tokens)} tokens; at least {2 * context} are needed for --context {context}"
-        )
+        raise UsageError(f"{path} has {len(tokens)} tokens; at least {2 * context} are needed for --context {context}")
     return count
 
 

@@ -111,7 +111,7 @@ def cut_texts(checkpoint, texts, training):
     if training.top_k > checkpoint.config["vocab_size"]:
         raise UsageError(f"--top-k {training.top_k}; this model has {checkpoint.config['vocab_size']} tokens")
     tokens, held_out = cut_documents(texts.documents, texts.tokenizer), None
-    windows_in(tokens, training.context)
+    windows_in(tokens, training.context, texts.paths[0])
     if texts.held_out is not None:
         found = cut_documents(texts.held_out, texts.tokenizer)[: training.val_tokens or None]
         held_out = cut_windows(found, training.context)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from refq.errors import UsageError
 from refq.files.checkpoint import llama_tensors
+from refq.files.codebook import Codebooks
 from refq.files.gguf_model import FACTORS, gguf_name
 from refq.files.gguf_types import TENSOR_TYPES
 from refq.jobs.gguf import FLOATS
@@ -85,7 +86,10 @@ def _embedding(checkpoint):
 def _is_kept(checkpoint, one, engine, requantize):
     if one.layer not in checkpoint.schemes or not one.source.endswith(".weight") or one.kind in (*FLOATS, "BF16"):
         return False
-    found = fault(read_grid(checkpoint, one.layer, one.shape, engine), one.kind)
+    if isinstance(checkpoint.schemes[one.layer], Codebooks):
+        found = f"it has codebooks, which {one.kind} does not hold"
+    else:
+        found = fault(read_grid(checkpoint, one.layer, one.shape, engine), one.kind)
     if found and not requantize:
         remedy = "--requantize rounds it anew, and prints the error"
         raise UsageError(f"{checkpoint.directory}: layer {one.layer}: {found}; {remedy}")

@@ -120,6 +120,8 @@ def write_whole(path, content):
     try:
         write_file(f"{path}.new", content if isinstance(content, bytes) else content.encode())
         os.replace(f"{path}.new", path)
+    except OSError as error:  # of os.write it names no file
+        raise OSError(error.errno, error.strerror, path) from error
     finally:
         _unlink(f"{path}.new")
 

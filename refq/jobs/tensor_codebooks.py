@@ -33,9 +33,10 @@ def tensor_codebooks(model, tensor, bits, engine):
     """
     config = os.path.join(model, "config.json")
     checkpoint = (open_encoder if os.path.exists(config) and is_encoder(config) else open_checkpoint)(model)
-    if tensor not in checkpoint.tensors or checkpoint.tensors[tensor][1].dtype not in ("F32", "F16", "BF16"):
-        near = difflib.get_close_matches(tensor, checkpoint.tensors, n=1, cutoff=0) or ["none"]
-        raise UsageError(f"{tensor} is no float tensor of {model}; the nearest name is {near[0]}")
+    floats = [name for name, (_, info) in checkpoint.tensors.items() if info.dtype in ("F32", "F16", "BF16")]
+    if tensor not in floats:
+        near = difflib.get_close_matches(tensor, floats, n=1, cutoff=0) or ["none"]
+        raise UsageError(f"{tensor} is no float tensor of {model}; of those the nearest name is {near[0]}")
     array = check_finite(checkpoint.read(tensor), tensor, checkpoint.tensors[tensor][0])
     groups, found = as_float32(array).reshape(1, -1), {}
     size = float(np.square(groups, dtype=np.float64).sum())

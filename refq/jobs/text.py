@@ -20,7 +20,7 @@ def read_documents(path):
     with open(path, "rb") as file:
         raw = file.read()
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")  # a byte order mark is none of the text
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: byte {error.start} is not UTF-8") from None
     parts = list(_divided(text))

@@ -267,6 +267,16 @@ def test_what_a_type_does_not_hold_is_said_before_anything_is_written(folder, mo
     assert not list(folder.glob(".no*"))
 
 
+def test_codebooks_are_rounded_anew_or_refused(folder):
+    quantize_model(WORLD, folder / "books", refq, Options(3, 16, method="kmeans"))
+    with pytest.raises(UsageError, match="q_proj: it has codebooks, which Q8_0 does not hold; --requantize"):
+        write_gguf(folder / "books", folder / "no.gguf", refq, "q8_0")
+    report = write_gguf(folder / "books", folder / "books.gguf", refq, "q8_0", requantize=True)
+    assert report["lossless"] == 0
+    assert len(report["errors"]) == 21
+    assert min(one["sqnr_db"] for one in report["errors"].values()) > 40
+
+
 @pytest.mark.parametrize("kind", ["f16", "q4_0", "q4_1", "q5_0", "q8_0", "q4_k"])
 def test_import_and_back(folder, kind):
     """What was written, imported and written again is the same; the imported model has the same weights."""

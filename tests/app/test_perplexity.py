@@ -170,6 +170,16 @@ def test_threads_change_no_bit(engine, tiny):
     assert nats(1) == nats(2)
 
 
+def test_a_byte_order_mark_is_no_text(tiny, tmp_path):
+    text = b"Once upon a time there was a little girl. " * 20
+    found = []
+    for name, start in (("plain", b""), ("marked", b"\xef\xbb\xbf")):
+        (tmp_path / name).write_bytes(start + text)
+        result = run(tiny / "float", "--text", tmp_path / name, "--context", 64, "--json")
+        found.append(json.loads(result.stdout)["perplexity"])
+    assert found[0] == found[1]
+
+
 def test_refuses_what_cannot_be_scored(tiny, tmp_path):
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     (tmp_path / "short").write_text("short")
