@@ -19,7 +19,8 @@ def end_within(seconds):
     Python runs its signal handlers between two bytecodes only, and LLVM may compile for longer than `seconds` without
     one. The interpreter's C handler writes the signal number into a pipe at once; a thread reads it there, and ends
     the process if it is still alive then. What that leaves behind is what a kill would: a partial directory to resume.
-    An exception raised where C called Python back (LLVM does) is lost; it is raised again outside.
+    An exception raised where C called Python back (LLVM does) is lost; it is raised again outside, or in place of the
+    error that the callback's failure leads to.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,9 +30,14 @@ def end_within(seconds):
     before, hook, over = signal.signal(signal.SIGTERM, _terminate), sys.unraisablehook, threading.Event()
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(read, seconds * 0.7, over), daemon=True).start()
-    sys.unraisablehook = lambda lost: _raise_again(lost, over) or hook(lost)
+    signals = []  # that were lost
+    sys.unraisablehook = lambda lost: _raise_again(lost, over, signals) or hook(lost)
     try:
         yield
+    except Exception:
+        if signals:
+            raise signals[0]() from None
+        raise
     finally:
         over.set()
         sys.unraisablehook = hook
@@ -52,14 +58,19 @@ def resumable(out):
 
 
 def _terminate(number, frame):
-    raise SystemExit(128 + number)
+    raise _terminated()
 
 
-def _raise_again(lost, over):
+def _terminated():
+    return SystemExit(128 + signal.SIGTERM)
+
+
+def _raise_again(lost, over, signals):
     """True if it was the exception of a signal that was lost; it comes back in a moment."""
     number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
     if number is None:
         return False
+    signals.append(KeyboardInterrupt if number == signal.SIGINT else _terminated)
 
     def again():
         if not over.wait(0.02):  # by then C has its callback behind it, or we get here once more

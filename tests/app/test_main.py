@@ -98,6 +98,14 @@ def test_an_interrupt_inside_a_callback_of_the_compiler_is_not_lost(name, code, 
     assert time.monotonic() - began < 10  # not the 20 seconds that it would sleep
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)], ids=["INT", "TERM"])
+def test_what_a_lost_interrupt_breaks_is_no_error(name, code):
+    process = start(python=["-c", LOST.format(name=name).replace("time.sleep(20)", "raise RuntimeError('broken')")])
+    _, said = process.communicate()
+    assert process.returncode == code
+    assert "broken" not in said
+
+
 @pytest.mark.parametrize("verb", ["inspect", "generate", "quantize"])
 def test_a_reader_that_has_gone(verb, tmp_path):
     if verb == "inspect":
