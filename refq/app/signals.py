@@ -36,7 +36,7 @@ def end_within(seconds):
         yield
     except Exception:
         if signals:
-            raise signals[0]() from None
+            raise signals[0] from None
         raise
     finally:
         over.set()
@@ -58,11 +58,7 @@ def resumable(out):
 
 
 def _terminate(number, frame):
-    raise _terminated()
-
-
-def _terminated():
-    return SystemExit(128 + signal.SIGTERM)
+    raise SystemExit(128 + number)
 
 
 def _raise_again(lost, over, signals):
@@ -70,7 +66,7 @@ def _raise_again(lost, over, signals):
     number = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}.get(lost.exc_type)
     if number is None:
         return False
-    signals.append(KeyboardInterrupt if number == signal.SIGINT else _terminated)
+    signals.append(lost.exc_value)
 
     def again():
         if not over.wait(0.02):  # by then C has its callback behind it, or we get here once more
